@@ -1,0 +1,35 @@
+# Every target is self-sufficient: it needs only Python 3.10+ with pip, and builds .venv first.
+# pip's own variables pass through, for example on a machine without a GPU:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test
+PYTHON ?= python3
+WORKERS ?= 2
+
+# Workers share the cores: one thread each, or they slow each other down.
+export OMP_NUM_THREADS ?= 1
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test clean
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP)  ## Train and compare on generated street scenes.
+	$(BIN)/python tools/demo.py
+
+test: $(STAMP)  ## Lint, check types, run the tests.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+clean:  ## Remove .venv and the caches.
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[onedl,dev]'
+	touch $@

@@ -1,0 +1,50 @@
+"""Says clearly when mmengine, mmcv and mmseg are missing, or installed twice."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+# The distributions that provide each module. Any two of them overwrite each other's files.
+PROVIDERS = {
+    'mmengine': ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
+    'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite', 'mmcv-full'),
+    'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+}
+
+
+def require_mmseg() -> None:
+    """Check that mmengine, mmcv and mmseg are there, each from one distribution only.
+
+    It looks for the modules without importing them, so it is to be called before the first import
+    that needs them. The check for two distributions reads the installed metadata: a module that is
+    only on the path, such as a source checkout, does not count.
+
+    Raises:
+        ImportError: A module is missing, or two distributions provide the same one.
+    """
+    missing = [module for module in PROVIDERS if find_spec(module) is None]
+    if missing:
+        raise ImportError(
+            f'mmseg_infopro needs mmengine, mmcv and mmseg, but {_join(missing)} '
+            f'{"is" if len(missing) == 1 else "are"} not installed: '
+            'run `pip install mmseg-infopro[onedl]`.'
+        )
+    for module, providers in PROVIDERS.items():
+        installed = [name for name in providers if _is_installed(name)]
+        if len(installed) > 1:
+            raise ImportError(
+                f'{_join(installed)} provide the same module, {module}, and overwrite each other: '
+                f'run `pip uninstall {" ".join(installed)}`, then '
+                '`pip install mmseg-infopro[onedl]`.'
+            )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _join(names: list[str]) -> str:
+    return ' and '.join([', '.join(names[:-1]), names[-1]] if names[1:] else names)
