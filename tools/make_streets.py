@@ -1,0 +1,54 @@
+"""Draws street scenes in the Cityscapes layout, with polygons for all 19 classes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmseg_infopro.datasets.streets import StreetSettings, write_streets
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    default = StreetSettings()
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='example: python tools/make_streets.py --out data/streets --train 160 --val 40',
+    )
+    parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
+    parser.add_argument('--train', type=int, default=default.train, help='training scenes')
+    parser.add_argument('--val', type=int, default=default.val, help='validation scenes')
+    parser.add_argument('--height', type=int, default=default.height, help='pixels')
+    parser.add_argument('--width', type=int, default=default.width, help='pixels')
+    parser.add_argument('--seed', type=int, default=default.seed, help='other seed, other scenes')
+    parser.add_argument('--workers', type=int, default=2, help='processes; 0: none extra')
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Returns the exit code."""
+    args = parse_args()
+    try:
+        settings = StreetSettings(args.train, args.val, args.height, args.width, args.seed)
+        columns = TextColumn('street scenes'), BarColumn(), MofNCompleteColumn()
+        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+            task = progress.add_task('', total=len(settings.scenes()))
+            written = write_streets(
+                args.out,
+                settings,
+                workers=args.workers,
+                on_scene=lambda: progress.advance(task),
+            )
+            progress.update(task, completed=len(settings.scenes()))
+    except (ValueError, OSError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    print(f'{args.out} {"is complete" if written else "was already complete: nothing was done"}')
+    print(f'next, make its label images: python tools/prepare_cityscapes.py {args.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
