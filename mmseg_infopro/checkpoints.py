@@ -1,0 +1,146 @@
+"""Opening checkpoints that a user names, without running code that may hide in them."""
+
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import find_latest_checkpoint
+from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+
+def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str, Any]:
+    """Opens a checkpoint with weights-only unpickling, tensors mapped from disk where possible.
+
+    mmengine falls back to full unpickling, which can run any code, so call this first. A plain
+    dictionary of tensors is accepted too, as mmengine does for `load_from`.
+
+    Args:
+        path: A file, or an http(s) URL; that is downloaded to where torch and mmengine look it up.
+        for_resume: Whether training shall resume from it.
+
+    Raises:
+        ValueError: The file is missing, damaged, no checkpoint, or holds more than data.
+    """
+    file = _local_file(str(path))
+    if not file.is_file():
+        raise ValueError(f'checkpoint {path} is neither a file nor an http(s) URL')
+    try:
+        with _only_safe_globals():
+            checkpoint = torch.load(
+                file, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(file)
+            )
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise ValueError(_reason(file, str(error))) from error
+    if not isinstance(checkpoint, dict) or not _has_weights(checkpoint):
+        raise ValueError(f'{file} is not a checkpoint: it holds no state_dict')
+    missing = [k for k in ('meta', 'message_hub', 'optimizer') if k not in checkpoint]
+    if for_resume and missing:
+        raise ValueError(
+            f'cannot resume from {file}: it holds no {", ".join(missing)}; '
+            'take a regular checkpoint (iter_N.pth), not a best or published one'
+        )
+    return checkpoint
+
+
+def find_resume_checkpoint(work_dir: str | Path) -> str:
+    """The checkpoint that `--resume` continues: the last one saved in a work directory.
+
+    Raises:
+        ValueError: There is none.
+    """
+    latest = find_latest_checkpoint(str(work_dir))
+    if not latest:
+        raise ValueError(f'--resume: no checkpoint in {work_dir} (no last_checkpoint file)')
+    # The work directory may have moved, or the path be relative to another directory.
+    for candidate in (Path(latest), Path(work_dir, Path(latest).name)):
+        if candidate.is_file():
+            return str(candidate)
+    others = ', '.join(sorted(p.name for p in Path(work_dir).glob('*.pth'))) or 'none'
+    raise ValueError(
+        f'--resume: no checkpoint in {work_dir} under the name in last_checkpoint, {latest}; '
+        f'checkpoints there: {others}'
+    )
+
+
+def _local_file(path: str) -> Path:
+    if not path.startswith(('http://', 'https://')):
+        return Path(path).expanduser()
+    file = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(path).path).name)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(path, str(file))
+        except OSError as error:
+            raise ValueError(f'checkpoint {path} cannot be downloaded: {error}') from error
+    return file
+
+
+def _has_weights(checkpoint: dict[str, Any]) -> bool:
+    if 'state_dict' in checkpoint:
+        return isinstance(checkpoint['state_dict'], dict) and len(checkpoint['state_dict']) > 0
+    return len(checkpoint) > 0 and all(isinstance(v, torch.Tensor) for v in checkpoint.values())
+
+
+def _reason(file: Path, error: str) -> str:
+    forbidden = re.search(r"(?:GLOBAL |add_safe_globals`,? but got <class ')([\w.]+)", error)
+    if forbidden:
+        return (
+            f'checkpoint {file} contains pickled code ({forbidden[1]}) and was not opened; '
+            'use a checkpoint that holds only tensors and plain data'
+        )
+    first_line = (error.splitlines() or ['it ends too early'])[0]
+    return f'checkpoint {file} is damaged or not a PyTorch file: {first_line}'
+
+
+@contextmanager
+def _only_safe_globals() -> Iterator[None]:
+    """Lets weights-only unpickling read what mmengine saves, and nothing that others allowed."""
+    previous = get_safe_globals()
+    clear_safe_globals()
+    add_safe_globals(_safe_globals())
+    try:
+        yield
+    finally:
+        clear_safe_globals()
+        add_safe_globals(previous)
+
+
+def _safe_globals() -> list[Any]:
+    """The harmless classes and functions in mmengine's own checkpoints, log histories above all."""
+    dtypes = {type(np.dtype(code)) for code in np.typecodes['AllInteger'] + 'efd?'}
+    numpy_functions: dict[str, Any] = {
+        '_reconstruct': np.empty(0).__reduce__()[0],
+        'scalar': np.float64(0).__reduce__()[0],
+    }
+    functions = [
+        _named(f'numpy.{core}.multiarray', name, function)
+        for core in ('core', '_core')  # numpy 1 and 2
+        for name, function in numpy_functions.items()
+    ]
+    # Pickle protocol 2 calls builtins by their old name, and newer versions of torch translate it.
+    methods = [_named(m, 'getattr', _statistics_method) for m in ('builtins', '__builtin__')]
+    return [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *functions, *methods]
+
+
+def _named(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, to be found by torch under the given name."""
+
+    def named(*args: Any) -> Any:
+        return function(*args)
+
+    named.__module__, named.__name__, named.__qualname__ = module, name, name
+    return named
+
+
+def _statistics_method(owner: type, name: str) -> Callable[..., Any]:
+    """Stands in for `getattr`, with which a `HistoryBuffer` pickles its statistics methods."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'mean', 'current'):
+        raise ValueError(f'GLOBAL builtins.getattr for {name!r} of {owner!r}')
+    return getattr(HistoryBuffer, name)

@@ -1,0 +1,74 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmseg_infopro.checkpoints import check_checkpoint
+
+BuildRunner = Callable[..., Runner]
+
+
+def assert_equal(left: Any, right: Any) -> None:
+    """Compares nests of tensors bit for bit."""
+    assert type(left) is type(right)
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_equal(left[key], right[key])
+    elif isinstance(left, (list, tuple)):
+        assert len(left) == len(right)
+        for a, b in zip(left, right, strict=True):
+            assert_equal(a, b)
+    else:
+        assert torch.equal(left, right) if isinstance(left, torch.Tensor) else left == right
+
+
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('val_interval', [3, 100])
+def test_resumed_training_is_bit_identical(
+    build_runner: BuildRunner, tmp_path: Path, num_workers: int, val_interval: int
+) -> None:
+    # No seed is configured, so that the resumed run must take it from the checkpoint.
+    build_runner(tmp_path / 'straight', num_workers, val_interval).train()
+    middle = str(tmp_path / 'straight' / 'iter_3.pth')
+    build_runner(
+        tmp_path / 'resumed', num_workers, val_interval, load_from=middle, resume=True
+    ).train()
+    straight = check_checkpoint(tmp_path / 'straight' / 'iter_6.pth', for_resume=True)
+    resumed = check_checkpoint(tmp_path / 'resumed' / 'iter_6.pth', for_resume=True)
+    for part in ('state_dict', 'optimizer', 'param_schedulers', 'rng_state'):
+        assert_equal(straight[part], resumed[part])
+
+
+def test_validation_and_workers_do_not_change_training(
+    build_runner: BuildRunner, tmp_path: Path
+) -> None:
+    weights = []
+    for num_workers, val_interval in ((0, 100), (1, 2)):
+        runner = build_runner(
+            tmp_path / str(num_workers), num_workers, val_interval, randomness=dict(seed=1)
+        )
+        weights.append(runner.train().state_dict())
+    assert_equal(*weights)
+
+
+def test_real_checkpoint_is_read_with_weights_only(
+    build_runner: BuildRunner, tmp_path: Path
+) -> None:
+    runner = build_runner(tmp_path, val_interval=3)
+    runner.train()
+    checkpoint = check_checkpoint(tmp_path / 'iter_6.pth', for_resume=True)
+    assert_equal(dict(checkpoint['state_dict']), dict(runner.model.state_dict()))
+    assert checkpoint['message_hub']['log_scalars']['train/loss'].current() > 0
+
+
+def test_best_checkpoint_cannot_be_resumed(build_runner: BuildRunner, tmp_path: Path) -> None:
+    build_runner(tmp_path, val_interval=3).train()
+    (best,) = tmp_path.glob('best_mIoU_*.pth')
+    with pytest.raises(
+        ValueError, match=r'cannot resume from .*best_mIoU.*: it holds no optimizer'
+    ):
+        check_checkpoint(best, for_resume=True)
