@@ -1,0 +1,2 @@
+_base_ = './infopro_deeplabv3_r50.py'
+model = dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101))

@@ -1,0 +1,24 @@
+"""Train any mmsegmentation model under a memory cap, in gradient-isolated local modules.
+
+Importing this package registers its backbones, heads, segmentors, data sets and hooks in mmseg's
+registries, and makes ``_base_ = 'mmseg::...'`` and ``_base_ = 'mmseg_infopro::...'`` work.
+"""
+
+from .dependencies import require_mmseg
+
+require_mmseg()
+
+from . import backbones, config_scopes, datasets, hooks, local_heads, segmentors  # noqa: E402
+from .partition import resolve  # noqa: E402
+
+__version__ = '0.1.0'
+
+__all__ = [
+    'backbones',
+    'config_scopes',
+    'datasets',
+    'hooks',
+    'local_heads',
+    'resolve',
+    'segmentors',
+]

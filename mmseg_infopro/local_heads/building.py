@@ -1,0 +1,115 @@
+"""Builds the local heads of a border: whatever the model already says is filled in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmseg.registry import MODELS
+from mmseg.utils import SampleList
+from torch import Tensor, nn
+
+from ..backbones import FeatureShape
+
+Config = Mapping[str, Any]
+
+
+def build_local_heads(
+    head_cfgs: Sequence[Config],
+    border: Sequence[FeatureShape],
+    defaults: Config,
+    boundary: str,
+    position: float,
+) -> nn.ModuleList:
+    """Build the heads at one boundary.
+
+    Args:
+        head_cfgs: ``local.heads``; not mutated.
+        border: Shape of each feature that the border offers.
+        defaults: What the model knows (class count, norm, ...); a head takes what it accepts.
+        boundary: For errors.
+        position: Where the module stands between the first (0) and the last (1) local module.
+
+    Raises:
+        ValueError: A head does not fit.
+    """
+    heads = nn.ModuleList()
+    for index, cfg in enumerate(head_cfgs):
+        name = f'local.heads[{index}] ({cfg["type"]})'
+        try:
+            heads.append(_build_head(interpolate_loss_weights(cfg, position), border, defaults))
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f'{name} does not fit at boundary {boundary!r}: {error}') from error
+        if not hasattr(heads[-1], 'loss'):
+            raise ValueError(f'{name} is not a head: it has no loss method')
+    return heads
+
+
+def interpolate_loss_weights(cfg: Config, position: float) -> dict[str, Any]:
+    """Replace every ``loss_weight=(first, last)`` by its value at ``position`` in [0, 1]."""
+
+    def value(key: str, item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return interpolate_loss_weights(item, position)
+        if key == 'loss_weight' and isinstance(item, (list, tuple)):
+            if len(item) != 2:
+                raise ValueError(f'loss_weight must be a number or (first, last), got {item}')
+            return item[0] + (item[1] - item[0]) * position
+        if isinstance(item, (list, tuple)):
+            return type(item)(value('', element) for element in item)
+        return item
+
+    return {key: value(key, item) for key, item in cfg.items()}
+
+
+def loss_weights(head: Any) -> dict[str, float]:
+    """Return the weight of each loss of a head by the loss's name, for the log."""
+    losses = getattr(head, 'loss_decode', head)
+    parts: list[Any] = list(losses) if isinstance(losses, nn.ModuleList) else [losses]
+    return {
+        part.loss_name: float(part.loss_weight)
+        for part in parts
+        if hasattr(part, 'loss_name') and hasattr(part, 'loss_weight')
+    }
+
+
+def head_losses(
+    head: Any, features: Sequence[Tensor], data_samples: SampleList, image: Tensor
+) -> dict[str, Tensor]:
+    """Call a head's loss; one with ``reads_image`` gets the normalized image as well."""
+    if getattr(head, 'reads_image', False):
+        return head.loss(features, data_samples, {}, image)
+    return head.loss(features, data_samples, {})
+
+
+def _build_head(cfg: dict[str, Any], border: Sequence[FeatureShape], defaults: Config) -> nn.Module:
+    head_class = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+    if head_class is None:
+        raise ValueError('it is not registered')
+    in_index = cfg.get('in_index', 0)
+    many = isinstance(in_index, (list, tuple))
+    channels = [border[i].channels for i in in_index] if many else border[in_index].channels
+    if 'in_channels' in cfg and cfg['in_channels'] != channels:
+        raise ValueError(f'in_channels must be {channels} there, got {cfg["in_channels"]}')
+    known = {
+        **defaults,
+        'in_index': in_index,
+        'in_channels': channels,
+        'stride': border[in_index[0] if many else in_index].stride,
+    }
+    accepted = _accepted_arguments(head_class)
+    return MODELS.build({**{k: v for k, v in known.items() if k in accepted}, **cfg})
+
+
+def _accepted_arguments(head_class: type) -> set[str]:
+    """Names that the constructor takes, through the ``**kwargs`` of its parents."""
+    names: set[str] = set()
+    for parent in head_class.__mro__:
+        if '__init__' not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)['__init__']).parameters
+        names.update(parameters)
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return names

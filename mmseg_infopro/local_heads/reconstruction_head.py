@@ -1,0 +1,118 @@
+"""InfoPro's decoder: rebuilds the image from a local module's output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class ReconstructionHead(BaseModule):
+    """Keeps information about the image in a local module by rebuilding the image from it.
+
+    A 1x1 convolution to ``channels``, then as many steps of bilinear upsampling by two and a 3x3
+    convolution as the boundary's stride asks for, with norm and ReLU between; the last step has
+    one channel per image channel and a sigmoid. The loss is the binary cross-entropy against the
+    image in [0, 1], the reconstruction term of https://arxiv.org/abs/2101.10832, equation 6. At
+    stride 8 and with the defaults this is the paper's decoder, 128-32-12-3.
+
+    Args:
+        in_channels: Channels of the border feature.
+        stride: Image pixels per pixel of the border feature.
+        image_mean: Per-channel mean that the data preprocessor subtracts.
+        image_std: Per-channel standard deviation that the data preprocessor divides by.
+        channels: Channels after the 1x1 convolution.
+        hidden_channels: Channels after all steps but the last, counted from the end; the first
+            is repeated where the stride asks for more steps.
+        downscale: Rebuilds the image at this fraction of its size: 1 or a power of two.
+        norm_cfg: Norm layers between the convolutions.
+        align_corners: Of the bilinear upsampling.
+        loss_weight: The weight of this head's loss, InfoPro's lambda_1.
+        init_cfg: As in mmengine.
+    """
+
+    loss_name = 'loss_rec'
+    reads_image = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        stride: float,
+        image_mean: Sequence[float],
+        image_std: Sequence[float],
+        channels: int = 128,
+        hidden_channels: Sequence[int] = (32, 12),
+        downscale: int = 1,
+        norm_cfg: OptConfigType = None,
+        align_corners: bool = False,
+        loss_weight: float = 1.0,
+        init_cfg: OptMultiConfig = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if downscale < 1 or downscale & (downscale - 1):
+            raise ValueError(f'downscale must be 1 or a power of two, got {downscale}')
+        if len(image_mean) != len(image_std):
+            raise ValueError(
+                f'image_mean and image_std must have one value per image channel, '
+                f'got {len(image_mean)} and {len(image_std)}'
+            )
+        if not hidden_channels:
+            raise ValueError('hidden_channels must name at least one width, got none')
+        self.downscale = downscale
+        self.align_corners = align_corners
+        self.loss_weight = loss_weight
+        num_steps = max(0, math.ceil(math.log2(stride / downscale)))
+        self.reduce = ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg)
+        self.steps = nn.ModuleList()
+        for out_channels in _hidden_widths(hidden_channels, num_steps):
+            self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm_cfg))
+            channels = out_channels
+        self.predict_image = nn.Conv2d(channels, len(image_mean), 3, padding=1)
+        shape = (1, -1, 1, 1)
+        mean, std = torch.tensor(image_mean).view(shape), torch.tensor(image_std).view(shape)
+        self.register_buffer('image_mean', mean / 255, persistent=False)
+        self.register_buffer('image_std', std / 255, persistent=False)
+
+    def forward(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Return the logits of the image, ``(B, channels, *size)``, from the border feature."""
+        x = self.reduce(inputs[0])
+        for step in self.steps:
+            x = step(resize(x, scale_factor=2, mode='bilinear', align_corners=self.align_corners))
+        x = resize(x, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
+        return self.predict_image(x)
+
+    def target(self, image: Tensor) -> Tensor:
+        """Undo the data preprocessor's normalization and resize: the image in [0, 1]."""
+        target = (image.detach() * self.image_std + self.image_mean).clamp(0, 1)
+        return (
+            F.avg_pool2d(target, self.downscale, ceil_mode=True) if self.downscale > 1 else target
+        )
+
+    def loss(
+        self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict, image: Tensor
+    ) -> dict[str, Tensor]:
+        """Compare the reconstruction with the normalized ``image`` of shape ``(B, C, H, W)``."""
+        target = self.target(image)
+        logits = self(inputs, target.shape[2:])
+        loss = F.binary_cross_entropy_with_logits(logits.float(), target)
+        return {self.loss_name: self.loss_weight * loss}
+
+    def reconstruct(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Return the rebuilt image in [0, 1], in the channel order of the network's input."""
+        return self(inputs, [math.ceil(length / self.downscale) for length in size]).sigmoid()
+
+
+def _hidden_widths(hidden_channels: Sequence[int], num_steps: int) -> list[int]:
+    """Return the output channels of all upsampling steps but the last."""
+    num_hidden = max(0, num_steps - 1)
+    widths = [hidden_channels[0]] * num_hidden + list(hidden_channels)
+    return widths[len(widths) - num_hidden :]

@@ -1,0 +1,101 @@
+"""The peak of one training step, found without running it: a dry step on fake tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from .fake import UpperBounds, fake_copy
+from .tracker import MemoryTracker
+
+
+@dataclass(frozen=True)
+class PeakBytes:
+    """The bytes alive at the moment of the step's peak, by what they hold."""
+
+    total: int
+    parameters: int
+    gradients: int
+    optimizer_state: int
+
+    @property
+    def activations(self) -> int:
+        """Everything else: activations, temporaries, buffers and the batch itself."""
+        return self.total - self.parameters - self.gradients - self.optimizer_state
+
+
+class DryAmpOptimWrapper(OptimWrapper):
+    """Autocasts like ``AmpOptimWrapper``, which refuses to be built without an accelerator."""
+
+    def __init__(self, dtype: str | None = None, loss_scale: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._dtype = getattr(torch, dtype or 'float16')
+
+    @contextmanager
+    def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
+        """Run the forward pass in the reduced precision."""
+        with super().optim_context(model), torch.autocast('cpu', dtype=self._dtype):
+            yield
+
+
+def dry_step_peak(
+    model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
+) -> PeakBytes:
+    """Measure the peak of the second ``train_step`` of a throw-away fake copy of ``model``.
+
+    The second step is the steady state: the optimizer's state exists from its start. Bytes are
+    those of tensors, exact up to data-dependent sizes, which count with their upper bound; what a
+    device adds (context, workspaces, fragmentation) is not in them.
+
+    Args:
+        model: Built on real tensors; not touched.
+        optim_wrapper_cfg: The config's ``optim_wrapper``.
+        make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
+    """
+    wrapper_cfg = deepcopy(optim_wrapper_cfg)
+    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
+        wrapper_cfg['type'] = DryAmpOptimWrapper
+    mode = FakeTensorMode()
+    fake_model = fake_copy(model, mode)
+    fake_model.train()
+    with mode:
+        optim_wrapper = build_optim_wrapper(fake_model, wrapper_cfg)
+        tracker = MemoryTracker()
+        tracker.track(fake_model.buffers(), 'buffers')
+        tracker.track(fake_model.parameters(), 'parameters')
+        tracker.track_gradients(fake_model)
+        with tracker, UpperBounds():
+            fake_model.train_step(make_batch(), optim_wrapper)
+            tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
+            fake_model.train_step(make_batch(), optim_wrapper)
+    return PeakBytes(
+        total=tracker.peak_bytes.total(),
+        parameters=tracker.peak_bytes['parameters'],
+        gradients=tracker.peak_bytes['gradients'],
+        optimizer_state=tracker.peak_bytes['optimizer_state'],
+    )
+
+
+def peak_beyond(run: Callable[[], Any]) -> int:
+    """Return the most bytes that ``run`` has alive at once, beyond those alive before it.
+
+    To be called inside a ``FakeTensorMode``. A view of an earlier tensor counts in full.
+    """
+    tracker = MemoryTracker()
+    with tracker, UpperBounds():
+        run()
+    return tracker.peak_bytes.total()
+
+
+def _state_tensors(optim_wrapper: OptimWrapper) -> list[torch.Tensor]:
+    states = optim_wrapper.optimizer.state.values()
+    return [value for state in states for value in state.values() if torch.is_tensor(value)]

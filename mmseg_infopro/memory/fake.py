@@ -1,0 +1,61 @@
+"""Throw-away copies on fake tensors: real shapes and bytes, no memory and no arithmetic."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ModuleT = TypeVar('ModuleT', bound=nn.Module)
+
+
+def fake_copy(module: ModuleT, mode: FakeTensorMode) -> ModuleT:
+    """Deep-copy a module onto fake tensors of ``mode``, which must not be entered yet."""
+    with FakeCopyMode(mode):
+        return deepcopy(module)
+
+
+class UpperBounds(TorchDispatchMode):
+    """Gives data-dependent operations the largest result that they could have.
+
+    Fake tensors hold no values, so an operation whose output shape depends on values (indexing
+    with a boolean mask, ``nonzero``) or that reads a value (``item``) has no answer on them. This
+    mode, entered inside a ``FakeTensorMode``, answers as if every element were selected and every
+    value read were one, which bounds the bytes from above.
+    """
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Answer data-dependent operations; pass everything else on."""
+        aten = torch.ops.aten
+        if func is aten._local_scalar_dense.default:
+            return _one(args[0].dtype)
+        if func is aten.nonzero.default:
+            return torch.stack(_all_indices(args[0]), dim=1)
+        if func is aten.masked_select.default:
+            return args[0].new_empty(torch.broadcast_shapes(args[0].shape, args[1].shape).numel())
+        if func is aten.index.Tensor:
+            indices = [new for index in args[1] for new in _without_mask(index)]
+            return func(args[0], indices)
+        return func(*args, **(kwargs or {}))
+
+
+def _one(dtype: torch.dtype) -> bool | int | float:
+    if dtype is torch.bool:
+        return True
+    return 1.0 if dtype.is_floating_point else 1
+
+
+def _all_indices(mask: Tensor) -> list[Tensor]:
+    return [mask.new_empty(mask.numel(), dtype=torch.long) for _ in range(mask.dim())]
+
+
+def _without_mask(index: Tensor | None) -> list[Tensor | None]:
+    if index is not None and index.dtype in (torch.bool, torch.uint8):
+        return list(_all_indices(index))
+    return [index]

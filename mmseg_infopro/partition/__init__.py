@@ -1,0 +1,29 @@
+"""Where to cut: settings, measurements on fake tensors, planning, and ``resolve``."""
+
+from .choosing import choose_boundaries
+from .feature_flow import auxiliary_heads, trace_feature_flow
+from .measuring import StepShape, measure_step, training_batch
+from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
+from .resolve import build_end_to_end, config_peak, resolve, set_partition, step_shape
+from .settings import PARTITION_KEYS, LocalSettings, read_local_settings
+
+__all__ = [
+    'PARTITION_KEYS',
+    'LocalSettings',
+    'StepBytes',
+    'StepShape',
+    'UnitBytes',
+    'auxiliary_heads',
+    'build_end_to_end',
+    'choose_boundaries',
+    'config_peak',
+    'measure_step',
+    'module_peaks',
+    'plan_boundaries',
+    'read_local_settings',
+    'resolve',
+    'set_partition',
+    'step_shape',
+    'trace_feature_flow',
+    'training_batch',
+]

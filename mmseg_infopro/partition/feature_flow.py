@@ -1,0 +1,128 @@
+"""Who reads which backbone feature, and so which module each auxiliary head trains with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.logging import MMLogger
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ..backbones.trace import IMAGE_SIZE, FeatureShape
+from ..memory import UpperBounds, fake_copy
+
+
+@dataclass(frozen=True)
+class FeatureFlow:
+    """Which module reads which feature.
+
+    Attributes:
+        reads: For each module, the indices of the features that its heads read.
+        aux_modules: For each auxiliary head, the module that it trains with.
+    """
+
+    reads: tuple[frozenset[int], ...]
+    aux_modules: tuple[int, ...]
+
+
+def auxiliary_heads(model: EncoderDecoder) -> list[Any]:
+    """Return the auxiliary heads, none, one or many, as a list."""
+    if not model.with_auxiliary_head:
+        return []
+    heads = model.auxiliary_head
+    return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+
+
+def trace_feature_flow(
+    model: EncoderDecoder,
+    shapes: Sequence[FeatureShape],
+    emitted_by: Sequence[int] | None = None,
+    emit_has_parameters: Sequence[bool] | None = None,
+    num_modules: int = 1,
+) -> FeatureFlow:
+    """Find out which features neck and heads read, by running them on fake tensors.
+
+    An auxiliary head whose features all come from one local module trains with it; every other
+    head trains in the tail, as all do behind a neck. A feature whose emit has parameters belongs
+    to one module only: to the tail, where the tail reads it too.
+
+    Args:
+        model: The segmentor, built.
+        shapes: Of the features.
+        emitted_by: The module that emits each feature; the tail if not given.
+        emit_has_parameters: Whether the emit of each feature has parameters.
+        num_modules: K.
+    """
+    tail = num_modules - 1
+    emitted_by = emitted_by or [tail] * len(shapes)
+    heads = auxiliary_heads(model)
+    reads: list[set[int]] = [set() for _ in range(num_modules)]
+    if model.with_neck:
+        reads[tail] |= _features_read(model.neck, shapes)
+        return FeatureFlow(_frozen(reads), (tail,) * len(heads))
+    reads[tail] |= _features_read(model.decode_head, shapes)
+    shared = {index for index in reads[tail] if emit_has_parameters and emit_has_parameters[index]}
+    aux_modules = []
+    for head in heads:
+        head_reads = _features_read(head, shapes)
+        emitters = {emitted_by[index] for index in head_reads}
+        module = emitters.pop() if len(emitters) == 1 and not head_reads & shared else tail
+        aux_modules.append(module)
+        reads[module] |= head_reads
+    return FeatureFlow(_frozen(reads), tuple(aux_modules))
+
+
+def _frozen(reads: Sequence[set[int]]) -> tuple[frozenset[int], ...]:
+    return tuple(map(frozenset, reads))
+
+
+class _RecordedFeatures(tuple[Tensor, ...]):
+    """Features that remember which of them were read."""
+
+    reads: set[int]
+
+    def __getitem__(self, index: Any) -> Any:
+        positions = range(len(self))[index]
+        self.reads.update([positions] if isinstance(positions, int) else positions)
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        self.reads.update(range(len(self)))
+        return super().__iter__()
+
+
+def _features_read(reader: nn.Module, shapes: Sequence[FeatureShape]) -> frozenset[int]:
+    mode = FakeTensorMode()
+    fake_reader = fake_copy(reader, mode)
+    fake_reader.eval()
+    with mode, torch.no_grad(), UpperBounds():
+        features = _RecordedFeatures(_fake_feature(shape) for shape in shapes)
+        features.reads = set()
+        try:
+            _decode(fake_reader, features)
+        except Exception as error:
+            MMLogger.get_current_instance().warning(
+                f'{type(reader).__name__} could not be traced ({error}); all features are kept '
+                'for it'
+            )
+            return frozenset(range(len(shapes)))
+    return frozenset(features.reads)
+
+
+def _fake_feature(shape: FeatureShape) -> Tensor:
+    size = max(1, round(IMAGE_SIZE / shape.stride))
+    return torch.empty(1, shape.channels, size, size)
+
+
+def _decode(reader: nn.Module, features: tuple[Tensor, ...]) -> None:
+    """Run a neck, a head, or the heads of a cascade."""
+    if not isinstance(reader, nn.ModuleList):
+        reader(features)
+        return
+    output = reader[0](features)
+    for head in reader[1:]:
+        output = head(features, output)

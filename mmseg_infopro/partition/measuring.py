@@ -1,0 +1,182 @@
+"""Measures on fake tensors what each unit and head adds to the memory of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
+
+from ..backbones import FeatureShape, UnrolledBackbone, owned_parameters, trace_backbone
+from ..local_heads import build_local_heads, head_losses
+from ..memory import fake_copy, peak_beyond
+from .feature_flow import trace_feature_flow
+from .planning import StepBytes, UnitBytes
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """Batch size, crop (height, width) and precision of a training step."""
+
+    batch_size: int
+    crop: tuple[int, int]
+    in_channels: int = 3
+    autocast: torch.dtype | None = None
+
+    def autocast_context(self) -> Any:
+        """Return the context of the forward pass."""
+        return torch.autocast('cpu', self.autocast) if self.autocast else nullcontext()
+
+
+def training_batch(shape: StepShape) -> dict[str, Any]:
+    """Make a batch as mmseg's data loader does: uint8 images and label maps of zeros."""
+    height, width = shape.crop
+    samples = []
+    for _ in range(shape.batch_size):
+        sample = SegDataSample(metainfo=dict(img_shape=shape.crop, ori_shape=shape.crop))
+        label = torch.zeros(1, height, width, dtype=torch.long)
+        sample.gt_sem_seg = PixelData(data=label)
+        samples.append(sample)
+    images = [
+        torch.zeros(shape.in_channels, height, width, dtype=torch.uint8)
+        for _ in range(shape.batch_size)
+    ]
+    return dict(inputs=images, data_samples=samples)
+
+
+def measure_step(
+    model: EncoderDecoder,
+    head_cfgs: Sequence[Mapping[str, Any]],
+    head_defaults: Mapping[str, Any],
+    shape: StepShape,
+) -> StepBytes:
+    """Return the bytes of every unit and of the heads.
+
+    Args:
+        model: A segmentor on an unrolled backbone; a throw-away fake copy of it runs.
+        head_cfgs: ``local.heads``.
+        head_defaults: What the model fills in for them.
+        shape: Of the step.
+    """
+    trace = trace_backbone(model.backbone, shape.in_channels)
+    reads = trace_feature_flow(model, trace.features).reads[0]
+    mode = FakeTensorMode()
+    fake_model = fake_copy(model, mode)
+    fake_model.train()
+    heads = {
+        border: fake_copy(build_local_heads(head_cfgs, border, head_defaults, name, 0.0), mode)
+        for name, border in trace.borders.items()
+    }
+    with mode, shape.autocast_context():
+        samples = training_batch(shape)['data_samples']
+        state = image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
+        backbone, saved = fake_model.backbone, _SavedBytes(fake_model)
+        units: list[UnitBytes] = []
+        features: list[Tensor] = []
+        peaks: dict[tuple[FeatureShape, ...], int] = {}
+        for unit in backbone.units():
+            with saved:
+                state = unit.apply(backbone, state)
+            border = trace.borders[unit.name]
+            if border not in peaks:
+                border_features = backbone.border_features(state)
+                peaks[border] = _peak_of_heads(heads[border], border_features, samples, image)
+            emitted = dict(
+                enumerate((emit.apply(backbone, state) for emit in unit.emits), len(features))
+            )
+            features += map(_leaf, emitted.values())
+            units.append(
+                UnitBytes(
+                    unit.name,
+                    saved=saved.take(),
+                    state=_num_bytes(tree_leaves(state)),
+                    gradients=_gradient_bytes(backbone, unit.owns),
+                    retained=_num_bytes(feature for i, feature in emitted.items() if i in reads),
+                    heads=peaks[border],
+                )
+            )
+        tail_heads = _peak_of_tail(fake_model, features, samples)
+    # Parameters, and as much again for the momentum of SGD: the same in every partition.
+    fixed = _num_bytes([*model.parameters(), *model.parameters(), image])
+    return StepBytes(tuple(units), tail_heads, fixed)
+
+
+class _SavedBytes:
+    """Context that counts the storages that autograd saves, each once, parameters apart."""
+
+    def __init__(self, model: nn.Module) -> None:
+        # The storages are kept, so that no address is used twice.
+        self.known = {
+            tensor.untyped_storage()._cdata: tensor.untyped_storage()
+            for tensor in (*model.parameters(), *model.buffers())
+        }
+        self.num_bytes = 0
+
+    def __enter__(self) -> None:
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        self.hooks.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.hooks.__exit__(*error)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.known:
+            self.known[storage._cdata] = storage
+            self.num_bytes += storage.nbytes()
+        return tensor
+
+    def take(self) -> int:
+        """Return the bytes counted since the last call."""
+        num_bytes, self.num_bytes = self.num_bytes, 0
+        return num_bytes
+
+
+def _peak_of_heads(
+    heads: nn.ModuleList, border: Sequence[Tensor], samples: list[SegDataSample], image: Tensor
+) -> int:
+    leaves = [_leaf(feature) for feature in border]
+
+    def step() -> None:
+        losses = [head_losses(head, leaves, samples, image) for head in heads]
+        _total(losses).backward()
+
+    return peak_beyond(step)
+
+
+def _peak_of_tail(
+    model: EncoderDecoder, features: list[Tensor], samples: list[SegDataSample]
+) -> int:
+    def step() -> None:
+        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
+        losses = [model._decode_head_forward_train(inputs, samples)]
+        if model.with_auxiliary_head:
+            losses.append(model._auxiliary_head_forward_train(inputs, samples))
+        _total(losses).backward()
+
+    return peak_beyond(step)
+
+
+def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    values = [value.mean() for part in losses for key, value in part.items() if 'loss' in key]
+    return torch.stack(values).sum()
+
+
+def _leaf(feature: Tensor) -> Tensor:
+    return feature.detach().requires_grad_()
+
+
+def _num_bytes(values: Iterable[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+
+
+def _gradient_bytes(backbone: UnrolledBackbone, owns: Sequence[str]) -> int:
+    return _num_bytes(p for p in owned_parameters(backbone, owns).values() if p.requires_grad)

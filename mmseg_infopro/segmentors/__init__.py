@@ -1,0 +1,17 @@
+"""Segmentors that train in local modules."""
+
+from .encoder_decoder import (
+    InfoProCascadeEncoderDecoder,
+    InfoProEncoderDecoder,
+    supported_backbones,
+)
+from .local_modules import LocalModule, describe_partition, trained_boundaries
+
+__all__ = [
+    'InfoProCascadeEncoderDecoder',
+    'InfoProEncoderDecoder',
+    'LocalModule',
+    'describe_partition',
+    'supported_backbones',
+    'trained_boundaries',
+]

@@ -1,0 +1,245 @@
+"""Segmentors whose backbone trains in gradient-isolated local modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.optim import OptimWrapper
+from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.utils import SampleList, add_prefix
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from ..backbones import (
+    Emit,
+    State,
+    Unit,
+    UnrolledBackbone,
+    numbered_emits,
+    trace_backbone,
+)
+from ..local_heads import build_local_heads, head_losses, loss_weights
+from ..partition import (
+    auxiliary_heads,
+    choose_boundaries,
+    read_local_settings,
+)
+from .local_modules import (
+    LocalModule,
+    cut_model,
+    describe_partition,
+    heads_key,
+    module_parameters,
+    trained_boundaries,
+)
+from .local_step import local_train_step
+
+
+@MODELS.register_module()
+class InfoProEncoderDecoder(EncoderDecoder):
+    """:class:`EncoderDecoder` trained by local losses, after https://arxiv.org/abs/2101.10832.
+
+    Args:
+        args: As for :class:`EncoderDecoder`.
+        local: How to cut and what trains the modules, see
+            :class:`mmseg_infopro.partition.LocalSettings`.
+        kwargs: As for :class:`EncoderDecoder`; the backbone must be an unrolled one.
+
+    Raises:
+        TypeError: The backbone cannot be cut, or a value in ``local`` is of the wrong type.
+        ValueError: ``local`` does not fit the model.
+    """
+
+    keeps_history = False
+    """Whether :meth:`enter` gets the earlier modules' inputs; they cost memory."""
+
+    def __init__(self, *args: Any, local: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = read_local_settings(local)
+        if not isinstance(self.backbone, UnrolledBackbone):
+            raise TypeError(
+                f'backbone {type(self.backbone).__name__} cannot be cut into local modules; '
+                f'supported: {", ".join(supported_backbones())}'
+            )
+        self.boundaries = choose_boundaries(self, settings, self.head_defaults())
+        self.warm_start = settings.warm_start
+        self.local_heads = nn.ModuleDict()
+        self.local_modules: tuple[LocalModule, ...] = ()
+        if self.boundaries:
+            self._build_local_heads(settings.heads)
+
+    def head_defaults(self) -> dict[str, Any]:
+        """Return what a local head may take over from the model."""
+        decode_head = self.decode_head
+        if isinstance(decode_head, nn.ModuleList):
+            decode_head = decode_head[-1]
+        preprocessor = self.data_preprocessor
+        normalizes = getattr(preprocessor, '_enable_normalize', False)
+        return dict(
+            num_classes=decode_head.num_classes,
+            out_channels=decode_head.out_channels,
+            threshold=decode_head.threshold,
+            ignore_index=decode_head.ignore_index,
+            align_corners=decode_head.align_corners,
+            norm_cfg=getattr(decode_head, 'norm_cfg', None),
+            image_mean=preprocessor.mean.flatten().tolist() if normalizes else [0.0] * 3,
+            image_std=preprocessor.std.flatten().tolist() if normalizes else [1.0] * 3,
+        )
+
+    def _build_local_heads(self, head_cfgs: Sequence[Mapping[str, Any]]) -> None:
+        defaults = self.head_defaults()
+        trace = trace_backbone(self.backbone, in_channels=len(defaults['image_mean']))
+        self.local_modules = cut_model(self, self.boundaries, trace)
+        for index, boundary in enumerate(self.boundaries):
+            position = index / max(1, len(self.boundaries) - 1)
+            border = trace.borders[boundary]
+            heads = build_local_heads(head_cfgs, border, defaults, boundary, position)
+            self.local_heads[heads_key(boundary)] = heads
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Train on one batch, module by module; K=1 is the parent's step."""
+        if not self.boundaries:
+            return super().train_step(data, optim_wrapper)
+        return local_train_step(self, data, optim_wrapper)
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+        """Return all modules' losses in one graph with detached borders.
+
+        The same gradients as :meth:`train_step`, without its saving of memory.
+        """
+        if not self.boundaries:
+            return super().loss(inputs, data_samples)
+        losses: dict[str, Tensor] = {}
+        for module_losses in self.module_losses(inputs, data_samples):
+            losses |= module_losses
+        return losses
+
+    def enter(self, index: int, state: State, image: Tensor, history: list[State]) -> State:
+        """Return what module ``index`` starts from; context methods override this.
+
+        Args:
+            index: Of the module that is entered, from 1.
+            state: What the module before it left, detached.
+            image: The normalized image.
+            history: Inputs of the earlier modules, detached, if ``keeps_history``.
+        """
+        return state
+
+    def module_losses(
+        self, inputs: Tensor, data_samples: SampleList
+    ) -> Iterator[dict[str, Tensor]]:
+        """Run the modules one by one and yield each one's losses.
+
+        Nothing of a module but its losses holds its graph when they are yielded: run their
+        backward pass before asking for the next module's, and its activations are gone.
+
+        Args:
+            inputs: Normalized images, ``(B, C, H, W)``.
+            data_samples: With the label maps.
+        """
+        units = self.backbone.units()
+        state, history = inputs, list[State]()
+        retained: dict[int, tuple[Emit, State]] = {}
+        for module in self.local_modules:
+            if module.index:
+                state = self.enter(module.index, state, inputs, history)
+            if self.keeps_history:
+                history.append(state)
+            state, features = self._run_units(module, units, state, retained)
+            if module.index < len(self.boundaries):
+                losses = self._local_losses(module.index, state, inputs, data_samples)
+            else:
+                features = self.neck(features) if self.with_neck else features
+                losses = self._decode_head_forward_train(features, data_samples)
+            losses |= self._auxiliary_losses(module, features, data_samples)
+            state, features = _detached(state), ()
+            yield losses
+
+    def _run_units(
+        self,
+        module: LocalModule,
+        units: Sequence[Unit],
+        state: State,
+        retained: dict[int, tuple[Emit, State]],
+    ) -> tuple[State, tuple[Tensor | None, ...]]:
+        """Run a module's units; return its state and the features that its heads read.
+
+        What the tail reads of earlier modules waits in ``retained``, detached. Features that the
+        module's heads do not read are None.
+        """
+        emits = numbered_emits(units)
+        is_tail = module.index == len(self.boundaries)
+        features = {}
+        if is_tail:
+            features = {i: emit.apply(self.backbone, kept) for i, (emit, kept) in retained.items()}
+        for position in range(module.start, module.stop):
+            state = units[position].apply(self.backbone, state)
+            for index, emit in emits[position]:
+                if index in module.reads:
+                    features[index] = emit.apply(self.backbone, state)
+                if not is_tail and index in self.local_modules[-1].reads:
+                    retained[index] = emit, _detached(state)
+        return state, tuple(features.get(index) for index in range(sum(map(len, emits))))
+
+    def _local_losses(
+        self, index: int, state: State, image: Tensor, data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        border = self.backbone.border_features(state)
+        losses: dict[str, Tensor] = {}
+        heads = self.local_heads[heads_key(self.boundaries[index])]
+        for number, head in enumerate(heads.children()):
+            values = head_losses(head, border, data_samples, image)
+            for name, weight in loss_weights(head).items():
+                values[name.replace('loss', 'lambda')] = image.new_tensor(weight)
+            if values.keys() & losses.keys():
+                values = add_prefix(values, f'{number}')
+            losses |= values
+        return add_prefix(losses, f'local_{index}')
+
+    def _auxiliary_losses(
+        self, module: LocalModule, features: Sequence[Tensor | None], data_samples: SampleList
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        heads = auxiliary_heads(self)
+        for index in module.aux_heads:
+            name = f'aux_{index}' if isinstance(self.auxiliary_head, nn.ModuleList) else 'aux'
+            values = heads[index].loss(features, data_samples, self.train_cfg)
+            losses |= add_prefix(values, name)
+        return losses
+
+    def module_parameters(self, index: int) -> dict[str, nn.Parameter]:
+        """Return the parameters of one module's view by name; the views partition the model's."""
+        return module_parameters(self, index)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuse the checkpoint of another partition, unless a warm start was asked for."""
+        trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
+        if set(trained) != set(self.boundaries) and not self.warm_start:
+            raise ValueError(
+                f'the checkpoint is of the partition {describe_partition(trained)}, the model of '
+                f'{describe_partition(self.boundaries)}; set model.local.warm_start=True to start '
+                'from it with fresh local heads'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+
+@MODELS.register_module()
+class InfoProCascadeEncoderDecoder(InfoProEncoderDecoder, CascadeEncoderDecoder):
+    """:class:`CascadeEncoderDecoder` trained by local losses; the cascade is in the tail."""
+
+
+def supported_backbones() -> list[str]:
+    """Return the names of all registered backbones that can be cut."""
+    return sorted(
+        name
+        for name, cls in MODELS.module_dict.items()
+        if isinstance(cls, type) and issubclass(cls, UnrolledBackbone)
+    )
+
+
+def _detached(state: State) -> State:
+    return tree_map_only(Tensor, Tensor.detach, state)

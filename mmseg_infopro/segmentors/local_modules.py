@@ -1,0 +1,106 @@
+"""Views of a cut model: which units, heads, features and parameters belong to which module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from ..backbones import BackboneTrace, numbered_emits, owned_parameters
+from ..partition import trace_feature_flow
+
+if TYPE_CHECKING:
+    from .encoder_decoder import InfoProEncoderDecoder
+
+
+@dataclass(frozen=True)
+class LocalModule:
+    """A view of one local module: which units, auxiliary heads and features are its own.
+
+    Attributes:
+        index: Number of the module; K-1 is the tail.
+        start: Its first unit.
+        stop: One past its last unit.
+        aux_heads: Auxiliary heads that train with it.
+        reads: Features that its heads read.
+    """
+
+    index: int
+    start: int
+    stop: int
+    aux_heads: tuple[int, ...]
+    reads: frozenset[int]
+
+
+def cut_model(
+    model: InfoProEncoderDecoder, boundaries: Sequence[str], trace: BackboneTrace
+) -> tuple[LocalModule, ...]:
+    """Return the views of the modules between the boundaries."""
+    units = model.backbone.units()
+    names = [unit.name for unit in units]
+    stops = [names.index(boundary) + 1 for boundary in boundaries]
+    spans = list(zip([0, *stops], [*stops, len(units)], strict=True))
+    emits = [
+        (index, emit)
+        for index, (start, stop) in enumerate(spans)
+        for unit in units[start:stop]
+        for emit in unit.emits
+    ]
+    flow = trace_feature_flow(
+        model,
+        trace.features,
+        emitted_by=[index for index, _ in emits],
+        emit_has_parameters=[bool(emit.owns) for _, emit in emits],
+        num_modules=len(spans),
+    )
+    return tuple(
+        LocalModule(
+            index,
+            start,
+            stop,
+            tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
+            flow.reads[index],
+        )
+        for index, (start, stop) in enumerate(spans)
+    )
+
+
+def module_parameters(model: InfoProEncoderDecoder, index: int) -> dict[str, nn.Parameter]:
+    """Return the parameters of one module's view by name; the views partition the model's."""
+    if not model.boundaries:
+        return dict(model.named_parameters())
+    module, tail = model.local_modules[index], len(model.boundaries)
+    units = model.backbone.units()
+    owns = [f'backbone.{path}' for unit in units[module.start : module.stop] for path in unit.owns]
+    owners = [view for view in model.local_modules for _ in range(view.start, view.stop)]
+    for emits, owner in zip(numbered_emits(units), owners, strict=True):
+        for feature, emit in emits:
+            reader = owner.index if feature in owner.reads else tail
+            owns += [f'backbone.{path}' for path in emit.owns if reader == index]
+    many = model.with_auxiliary_head and isinstance(model.auxiliary_head, nn.ModuleList)
+    owns += [f'auxiliary_head.{aux}' if many else 'auxiliary_head' for aux in module.aux_heads]
+    if index == tail:
+        owns += ['neck', 'decode_head']
+    else:
+        owns.append(f'local_heads.{heads_key(model.boundaries[index])}')
+    return owned_parameters(model, owns)
+
+
+def heads_key(boundary: str) -> str:
+    """Return a boundary's key in ``local_heads``: names of modules cannot hold dots."""
+    return boundary.replace('.', '-')
+
+
+def trained_boundaries(names: Sequence[str]) -> list[str]:
+    """Return the boundaries of the partition that a state dict's ``names`` were trained with."""
+    keys = [name.split('.')[1] for name in names if name.startswith('local_heads.')]
+    return [key.replace('-', '.') for key in dict.fromkeys(keys)]
+
+
+def describe_partition(boundaries: Sequence[str]) -> str:
+    """Return a partition as a person would say it."""
+    if not boundaries:
+        return 'no boundaries (K=1, end-to-end)'
+    return f'boundaries={list(boundaries)} (K={len(boundaries) + 1})'
