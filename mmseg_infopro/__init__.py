@@ -8,7 +8,7 @@ from .dependencies import require_mmseg
 
 require_mmseg()
 
-from . import backbones, config_scopes, datasets, hooks, local_heads, segmentors  # noqa: E402
+from . import backbones, config_scopes, datasets, hooks, local_heads, parallel, segmentors  # noqa: E402
 from .partition import resolve  # noqa: E402
 
 __version__ = '0.1.0'
@@ -19,6 +19,7 @@ __all__ = [
     'datasets',
     'hooks',
     'local_heads',
+    'parallel',
     'resolve',
     'segmentors',
 ]

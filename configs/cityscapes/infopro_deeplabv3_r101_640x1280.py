@@ -16,4 +16,7 @@ model = dict(
         ]
     ),
 )
+train_pipeline = _base_.train_pipeline
+train_pipeline[3]['crop_size'] = crop_size
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
 optim_wrapper = dict(optimizer=dict(lr=0.015))

@@ -40,8 +40,7 @@ class UpperBounds(TorchDispatchMode):
         if func is aten.masked_select.default:
             return args[0].new_empty(torch.broadcast_shapes(args[0].shape, args[1].shape).numel())
         if func is aten.index.Tensor:
-            indices = [new for index in args[1] for new in _without_mask(index)]
-            return func(args[0], indices)
+            return _index(args[0], args[1])
         return func(*args, **(kwargs or {}))
 
 
@@ -55,7 +54,18 @@ def _all_indices(mask: Tensor) -> list[Tensor]:
     return [mask.new_empty(mask.numel(), dtype=torch.long) for _ in range(mask.dim())]
 
 
-def _without_mask(index: Tensor | None) -> list[Tensor | None]:
-    if index is not None and index.dtype in (torch.bool, torch.uint8):
-        return list(_all_indices(index))
-    return [index]
+def _index(tensor: Tensor, indices: list[Tensor | None]) -> Tensor:
+    masks = [index for index in indices if index is not None]
+    if len(masks) == 1 and _is_mask(masks[0]):
+        # Made at once: the positions that the kernel finds first are its own business.
+        before, mask = indices.index(masks[0]), masks[0]
+        after = tensor.shape[before + mask.dim() :]
+        return tensor.new_empty((*tensor.shape[:before], mask.numel(), *after))
+    positions: list[Tensor | None] = []
+    for index in indices:
+        positions += _all_indices(index) if index is not None and _is_mask(index) else [index]
+    return torch.ops.aten.index.Tensor(tensor, positions)
+
+
+def _is_mask(index: Tensor) -> bool:
+    return index.dtype in (torch.bool, torch.uint8)

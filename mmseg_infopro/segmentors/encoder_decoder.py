@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from mmseg.registry import MODELS
@@ -111,6 +112,12 @@ class InfoProEncoderDecoder(EncoderDecoder):
         """
         if not self.boundaries:
             return super().loss(inputs, data_samples)
+        # mmengine's logger shows a repeated warning once.
+        MMLogger.get_current_instance().warning(
+            f'{len(self.boundaries) + 1} local modules train through forward(mode="loss"), which '
+            'saves no memory: call train_step, or on several processes set '
+            'model_wrapper_cfg=dict(type="LocalDataParallel")'
+        )
         losses: dict[str, Tensor] = {}
         for module_losses in self.module_losses(inputs, data_samples):
             losses |= module_losses

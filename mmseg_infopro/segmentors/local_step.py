@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.optim import OptimWrapper
-from torch import Tensor
+from mmseg.utils import SampleList
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .encoder_decoder import InfoProEncoderDecoder
 
+Losses = dict[str, Tensor]
+RunModule = Callable[[int, Callable[[], Losses]], Losses]
+
+
+def run_alone(index: int, run: Callable[[], Losses]) -> Losses:
+    """Run a module's forward pass as it is: there is one process."""
+    return run()
+
 
 def local_train_step(
-    model: InfoProEncoderDecoder, data: dict[str, Any], optim_wrapper: OptimWrapper
+    model: InfoProEncoderDecoder,
+    data: dict[str, Any],
+    optim_wrapper: OptimWrapper,
+    context: nn.Module | None = None,
+    run_module: RunModule = run_alone,
 ) -> dict[str, Tensor]:
     """Train every module on one batch, and update the parameters once.
 
@@ -21,27 +35,46 @@ def local_train_step(
     that its activations are gone by then. Accumulation, loss scaling, clipping and ``no_sync``
     behave as for one loss: all modules' backward passes count as one.
 
+    Args:
+        model: The segmentor; K=1 is one module with all losses.
+        data: What the data loader yields.
+        optim_wrapper: Updates the parameters of all modules.
+        context: Whose ``no_sync``, if any, is entered while gradients accumulate; the model's if
+            not given, a data-parallel wrapper's.
+        run_module: Called with each module's number and the function that runs its forward pass
+            and returns its losses.
+
     Returns:
         Detached values to log: the total ``loss``, then each module's.
     """
-    with optim_wrapper.optim_context(model):
+    context = model if context is None else context
+    with optim_wrapper.optim_context(context):
         data = model.data_preprocessor(data, True)
-    module_losses = model.module_losses(data['inputs'], data['data_samples'])
+    module_losses = _module_losses(model, **data)
     log_vars: dict[str, Tensor] = {}
     module_totals: list[Tensor] = []
-    for is_tail in [False] * len(model.boundaries) + [True]:
-        with optim_wrapper.optim_context(model):
-            losses = next(module_losses)
+    for index in range(len(model.boundaries) + 1):
+        with optim_wrapper.optim_context(context):
+            losses = run_module(index, module_losses.__next__)
         loss, module_log_vars = model.parse_losses(losses)
         del losses
         module_totals.append(loss.detach())
         module_log_vars.pop('loss')
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
-        if is_tail:
+        if index == len(model.boundaries):
             optim_wrapper.update_params(loss)
         else:
             backward_uncounted(optim_wrapper, loss)
     return {'loss': torch.stack(module_totals).sum(), **log_vars}
+
+
+def _module_losses(
+    model: InfoProEncoderDecoder, inputs: Tensor, data_samples: SampleList
+) -> Iterator[Losses]:
+    if model.boundaries:
+        yield from model.module_losses(inputs, data_samples)
+    else:
+        yield model.loss(inputs, data_samples)
 
 
 def backward_uncounted(optim_wrapper: OptimWrapper, loss: Tensor) -> None:

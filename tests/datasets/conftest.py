@@ -1,23 +1,14 @@
 """Small trees of generated street scenes, and CamVid where it is at hand."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mmengine.registry import DefaultScope
 
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 
 SETTINGS = StreetSettings(train=8, val=3, height=128, width=256)
-
-
-@pytest.fixture(autouse=True)
-def mmseg_scope() -> Iterator[None]:
-    """The scope that a Runner sets: mmseg's `LoadAnnotations`, not mmcv's."""
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        yield
 
 
 @pytest.fixture(scope='session')

@@ -1,0 +1,125 @@
+"""What several processes need before the Runner exists, above all without an accelerator."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.device import get_device
+
+RANK_NAMES = {
+    'pytorch': {'RANK': 'RANK', 'WORLD_SIZE': 'WORLD_SIZE', 'LOCAL_RANK': 'LOCAL_RANK'},
+    'slurm': {
+        'RANK': 'SLURM_PROCID',
+        'WORLD_SIZE': 'SLURM_NTASKS',
+        'LOCAL_RANK': 'SLURM_LOCALID',
+    },
+    'mpi': {
+        'RANK': 'OMPI_COMM_WORLD_RANK',
+        'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
+        'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK',
+    },
+}
+"""For each launcher, where it says what torch reads from the environment."""
+
+
+def init_cpu_distributed(launcher: str) -> bool:
+    """Open the gloo group of a job without accelerator; a Runner then leaves that alone.
+
+    mmengine's ``init_dist`` selects a CUDA device first, which raises where there is none.
+
+    Args:
+        launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+
+    Returns:
+        Whether a group was opened.
+
+    Raises:
+        ValueError: The launcher did not start this process.
+    """
+    if launcher == 'none' or get_device() != 'cpu' or dist.is_initialized():
+        return False
+    names = RANK_NAMES[launcher]
+    missing = [name for name in names.values() if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs a process that it started, but {", ".join(missing)} '
+            'are not in the environment; use tools/dist_train.sh, tools/dist_test.sh or '
+            'tools/slurm_train.sh'
+        )
+    os.environ.update({name: os.environ[source] for name, source in names.items()})
+    if 'MASTER_ADDR' not in os.environ and launcher == 'slurm':
+        os.environ['MASTER_ADDR'] = _first_slurm_node(os.environ.get('SLURM_NODELIST', ''))
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    dist.init_process_group('gloo')
+    return True
+
+
+def choose_model_wrapper(cfg: Config, launcher: str) -> None:
+    """Set ``cfg.model_wrapper_cfg`` for a job of several processes, unless the config chose one.
+
+    A model with local modules gets one data-parallel wrapper per module; any other is left to
+    mmengine's own choice, which without an accelerator must not name a device.
+    """
+    if launcher == 'none':
+        return
+    on_cpu = get_device() == 'cpu'
+    wrapper = cfg.get('model_wrapper_cfg')
+    if wrapper is None and 'local' in cfg.model:
+        cfg.model_wrapper_cfg = dict(type='LocalDataParallel')
+    elif wrapper is None and on_cpu:
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+    elif wrapper is not None and on_cpu and 'DistributedDataParallel' in str(wrapper.get('type')):
+        wrapper.setdefault('device_ids', None)
+
+
+def check_sync_batch_norm(cfg: Config, launcher: str) -> None:
+    """Check that no layer synchronizes batch statistics between processes without GPUs.
+
+    Raises:
+        ValueError: One does; it would raise in the first step.
+    """
+    if launcher == 'none' or get_device() != 'cpu':
+        return
+    places = list(_sync_norms('model', cfg.model))
+    if cfg.get('sync_bn'):
+        places.append('sync_bn')
+    if places:
+        raise ValueError(
+            f'SyncBN in {", ".join(places)} needs GPUs to train on several processes, and torch '
+            'finds none: use type="BN" or type="GN" there, or train on one process, where it '
+            'becomes BN'
+        )
+
+
+def _sync_norms(path: str, value: Any) -> Iterator[str]:
+    """Yield where a config asks for synchronized batch norm."""
+    if isinstance(value, Mapping):
+        if value.get('type') in ('SyncBN', 'MMSyncBN'):
+            yield path
+        for key, item in value.items():
+            yield from _sync_norms(f'{path}.{key}', item)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _sync_norms(f'{path}[{index}]', item)
+
+
+def _first_slurm_node(node_list: str) -> str:
+    command = ['scontrol', 'show', 'hostname', node_list]
+    try:
+        nodes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        return nodes[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise ValueError(
+            f'the first node of SLURM_NODELIST={node_list!r} is unknown ({error}): set MASTER_ADDR'
+        ) from error

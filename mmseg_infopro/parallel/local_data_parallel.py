@@ -1,0 +1,127 @@
+"""Data parallelism in local modules: each exchanges its gradients as soon as it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from mmengine.optim import OptimWrapper
+from mmseg.registry import MODEL_WRAPPERS
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
+from torch.nn.parallel import DistributedDataParallel
+
+from ..segmentors.local_step import local_train_step
+
+Output = TypeVar('Output')
+
+
+class ModuleView(nn.Module):
+    """What :class:`DistributedDataParallel` sees of one local module.
+
+    Args:
+        parameters: Of the module.
+        buffers: To broadcast from the first process.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], buffers: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        self.owned = nn.ParameterList(parameters)
+        for index, buffer in enumerate(buffers):
+            self.register_buffer(f'buffer_{index}', buffer)
+
+    def forward(self, run: Callable[[], Output]) -> Output:
+        """Run the module's forward pass."""
+        return run()
+
+
+@MODEL_WRAPPERS.register_module()
+class LocalDataParallel(nn.Module):
+    """Wraps a segmentor with local modules for training on several processes.
+
+    Every local module has a :class:`DistributedDataParallel` of its own, not registered, so that
+    the names in the state dict are those of any wrapper. Gradients are averaged over the
+    processes. A frozen module has none. With K=1 this is :class:`MMDistributedDataParallel`. Which
+    parameters train is read once: freezing one later needs a new wrapper.
+
+    Args:
+        module: An :class:`InfoProEncoderDecoder`, on its device.
+        broadcast_buffers: Copy the first process's buffers, as batch norm's running statistics,
+            to all others before each step; not between accumulated ones.
+        bucket_cap_mb: Size of what is exchanged at once, in MB.
+        process_group: The processes; all if not given.
+
+    Raises:
+        TypeError: The model has no local modules.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        broadcast_buffers: bool = True,
+        bucket_cap_mb: float = 25,
+        process_group: ProcessGroup | None = None,
+    ) -> None:
+        super().__init__()
+        if not hasattr(module, 'module_parameters'):
+            raise TypeError(
+                'LocalDataParallel wraps a segmentor with local modules, got '
+                f'{type(module).__name__}; use MMDistributedDataParallel'
+            )
+        self.module = module
+        buffers = list(module.buffers()) if broadcast_buffers else []
+        data_parallel: list[DistributedDataParallel | None] = []
+        for index in range(len(module.boundaries) + 1):
+            parameters = list(module.module_parameters(index).values())
+            if not any(parameter.requires_grad for parameter in parameters):
+                data_parallel.append(None)
+                continue
+            # The first one, whose forward pass opens the step, broadcasts the whole model's.
+            view, buffers = ModuleView(parameters, buffers), []
+            data_parallel.append(
+                DistributedDataParallel(
+                    view,
+                    bucket_cap_mb=bucket_cap_mb,
+                    process_group=process_group,
+                    gradient_as_bucket_view=True,
+                )
+            )
+        self._data_parallel = tuple(data_parallel)
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Train every module on this process's batch, and update the parameters once."""
+        return local_train_step(
+            self.module, data, optim_wrapper, context=self, run_module=self.run_module
+        )
+
+    def run_module(self, index: int, run: Callable[[], Output]) -> Output:
+        """Run one module's forward pass, so that its next backward pass exchanges gradients."""
+        data_parallel = self._data_parallel[index]
+        return run() if data_parallel is None else data_parallel(run)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model; a backward pass through its output exchanges all gradients."""
+        run: Callable[[], Any] = partial(self.module, *args, **kwargs)
+        for data_parallel in self._data_parallel:
+            if data_parallel is not None:
+                run = partial(data_parallel, run)
+        return run()
+
+    def val_step(self, data: Any) -> list:
+        """Predict."""
+        return self.module.val_step(data)
+
+    def test_step(self, data: Any) -> list:
+        """Predict."""
+        return self.module.test_step(data)
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Keep gradients to this process, for forward passes within."""
+        with ExitStack() as stack:
+            for data_parallel in self._data_parallel:
+                if data_parallel is not None:
+                    stack.enter_context(data_parallel.no_sync())
+            yield

@@ -1,0 +1,88 @@
+"""The image-reconstruction head against the paper's decoder written out by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def head(stride=8, in_channels=16, **settings):
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(
+            type='ReconstructionHead',
+            in_channels=in_channels,
+            stride=stride,
+            image_mean=MEAN,
+            image_std=STD,
+            **settings,
+        )
+    )
+
+
+def test_the_default_at_stride_8_is_the_papers_decoder():
+    module = head(in_channels=1024, norm_cfg=dict(type='BN'))
+    shapes = [tuple(p.shape) for name, p in module.named_parameters() if 'conv.weight' in name]
+    assert shapes == [(128, 1024, 1, 1), (32, 128, 3, 3), (12, 32, 3, 3)]
+    assert tuple(module.predict_image.weight.shape) == (3, 12, 3, 3)
+
+
+def test_the_loss_is_bce_against_the_image_in_zero_to_one():
+    module = head()
+    pixels = torch.randint(0, 256, (2, 3, 64, 96)).float()
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    feature = torch.randn(2, 16, 8, 12)
+    loss = module.loss([feature], [], {}, (pixels - mean) / std)['loss_rec']
+
+    x = F.relu(module.reduce.conv(feature))
+    for step in (*(step.conv for step in module.steps), module.predict_image):
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+        x = step(x) if step is module.predict_image else F.relu(step(x))
+    expected = F.binary_cross_entropy(x.sigmoid(), pixels / 255)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('stride', 'num_convs'), [(1, 1), (2, 1), (4, 2), (8, 3), (16, 4), (32, 5)]
+)
+def test_upsampling_is_derived_from_the_stride(stride, num_convs):
+    module = head(stride=stride)
+    assert len(module.steps) + 1 == num_convs
+    size = (64, 96)
+    feature = torch.randn(1, 16, size[0] // stride, size[1] // stride)
+    assert module([feature], size).shape == (1, 3, *size)
+
+
+def test_an_odd_crop_is_rebuilt_at_its_own_size():
+    assert head()([torch.randn(1, 16, 97, 97)], (769, 769)).shape == (1, 3, 769, 769)
+
+
+def test_downscale_rebuilds_a_smaller_image():
+    module = head(downscale=2)
+    image = torch.randn(2, 3, 64, 96)
+    assert module.target(image).shape == (2, 3, 32, 48)
+    assert len(module.steps) + 1 == 2
+    assert module.reconstruct([torch.randn(2, 16, 8, 12)], (64, 96)).shape == (2, 3, 32, 48)
+
+
+def test_the_weight_scales_the_loss():
+    feature, image = torch.randn(1, 16, 4, 4), torch.randn(1, 3, 32, 32)
+    one, two = (
+        head(loss_weight=weight).loss([feature], [], {}, image)['loss_rec'] for weight in (1.0, 2.0)
+    )
+    torch.testing.assert_close(two, 2 * one)
+
+
+def test_mean_and_std_must_match():
+    with pytest.raises(ValueError, match='one value per image channel, got 3 and 2'):
+        MODELS.build(
+            dict(
+                type='ReconstructionHead',
+                in_channels=4,
+                stride=8,
+                image_mean=MEAN,
+                image_std=[1.0, 1.0],
+            )
+        )

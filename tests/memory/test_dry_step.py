@@ -1,0 +1,127 @@
+"""Predicted bytes against bytes counted on real tensors, and against hand counts."""
+
+import gc
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mmseg_infopro.memory import UpperBounds, dry_step_peak, fake_copy, parse_bytes
+from mmseg_infopro.memory.tracker import MemoryTracker
+from tests.models import batch, build, model_config
+
+SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
+
+
+def real_peak(model, num_steps=2):
+    """Count the bytes of real tensors, by torch's own tracker where it can: K=1."""
+    from mmengine.optim import OptimWrapper
+
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    tracker = MemoryTracker()
+    tracker.track(model.buffers(), 'buffers')
+    tracker.track(model.parameters(), 'parameters')
+    with tracker:
+        for _ in range(num_steps):
+            model.train_step(batch(), wrapper)
+            gc.collect()
+    return tracker.peak_bytes.total()
+
+
+@pytest.mark.parametrize('boundaries', [[], ['layer2.1'], ['layer1.1', 'layer3.0']])
+def test_a_dry_step_predicts_the_bytes_of_a_real_one(boundaries):
+    model = build(model_config(local=dict(boundaries=boundaries)))
+    predicted = dry_step_peak(model, SGD, batch).total
+    assert predicted == pytest.approx(real_peak(model), rel=0.01)
+
+
+def test_the_tracker_agrees_with_torchs_own():
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3)
+    )
+    totals = []
+    for tracker in (MemTracker(), MemoryTracker()):
+        if isinstance(tracker, MemTracker):
+            tracker.track_external(model)
+        else:
+            tracker.track([*model.parameters(), *model.buffers()], 'parameters')
+        with tracker:
+            model(torch.rand(2, 3, 32, 32)).square().mean().backward()
+        model.zero_grad()
+        if isinstance(tracker, MemTracker):
+            (snapshot,) = tracker.get_tracker_snapshot('peak').values()
+            totals.append(snapshot['Total'])
+        else:
+            totals.append(tracker.peak_bytes.total())
+    assert totals[0] == totals[1]
+
+
+def test_the_parts_are_those_of_sgd_with_momentum():
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    peak = dry_step_peak(model, SGD, batch)
+    num_bytes = sum(4 * parameter.numel() for parameter in model.parameters())
+    assert peak.parameters == peak.optimizer_state == num_bytes
+    assert 0 <= peak.gradients <= num_bytes
+    assert peak.activations == peak.total - 2 * num_bytes - peak.gradients
+
+
+def test_a_dry_step_leaves_the_model_as_it_was():
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    dry_step_peak(model, SGD, batch)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
+def test_mixed_precision_needs_fewer_bytes(dtype):
+    cfg = model_config(local=dict(boundaries=['layer2.1']))
+    cfg['data_preprocessor']['size'] = (256, 256)
+    model = build(cfg)
+    amp = dict(SGD, type='AmpOptimWrapper', dtype=dtype, loss_scale='dynamic')
+    full, half = (dry_step_peak(model, wrapper, lambda: batch(256)) for wrapper in (SGD, amp))
+    assert half.activations < 0.85 * full.activations
+
+
+def test_clipping_reads_a_value_and_still_runs_dry():
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    assert dry_step_peak(model, dict(SGD, clip_grad=dict(max_norm=1.0)), batch).total > 0
+
+
+def test_a_masked_selection_counts_with_all_its_elements():
+    mode = FakeTensorMode()
+    with mode, UpperBounds():
+        x, mask = torch.rand(4, 5, 6), torch.zeros(5, 6, dtype=torch.bool)
+        assert x[:, mask].shape == (4, 30)
+        assert mask.nonzero().shape == (30, 2)
+        assert torch.masked_select(x, mask).shape == (120,)
+        assert x.sum().item() == 1.0
+
+
+def test_a_fake_copy_shares_nothing():
+    layer = torch.nn.Linear(3, 3)
+    copy = fake_copy(layer, FakeTensorMode())
+    assert copy.weight.shape == layer.weight.shape
+    assert type(copy.weight) is not type(layer.weight)
+
+
+@pytest.mark.parametrize(
+    ('text', 'num_bytes'),
+    [
+        ('12GiB', 12 * 2**30),
+        ('2.7GB', 2_700_000_000),
+        (1024, 1024),
+        ('1 MiB', 2**20),
+        ('5kB', None),
+    ],
+)
+def test_sizes(text, num_bytes):
+    if num_bytes is None:
+        with pytest.raises(ValueError, match="got '5kB'"):
+            parse_bytes(text)
+    else:
+        assert parse_bytes(text) == num_bytes

@@ -1,0 +1,90 @@
+"""From a config with a wish to a config with boundaries."""
+
+from copy import deepcopy
+
+import pytest
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_infopro import resolve
+from mmseg_infopro.partition import config_peak
+from tests.models import model_config
+
+
+def config(local, train_dataloader=None):
+    cfg = dict(
+        model=model_config(local=local),
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
+        train_dataloader=train_dataloader or {},
+    )
+    cfg['model']['data_preprocessor']['size'] = (256, 256)
+    return Config(cfg)
+
+
+BATCH = dict(batch_size=4)
+
+
+@pytest.mark.parametrize('num_modules', [1, 2, 3, 9])
+def test_num_modules_becomes_boundaries(num_modules):
+    cfg = config(dict(num_modules=num_modules), BATCH)
+    before = deepcopy(cfg.to_dict())
+    resolved = resolve(cfg)
+    assert len(resolved.model.local.boundaries) == num_modules - 1
+    assert 'num_modules' not in resolved.model.local
+    assert cfg.to_dict() == before, 'resolve changed its argument'
+    assert MODELS.build(resolved.model).boundaries == tuple(resolved.model.local.boundaries)
+
+
+def test_given_boundaries_stay_and_need_no_batch():
+    cfg = config(dict(boundaries=['layer2.1']))
+    assert resolve(cfg).model.local.boundaries == ['layer2.1']
+
+
+def test_a_plain_config_comes_back_as_it_is():
+    cfg = config(None)
+    assert resolve(cfg).to_dict() == cfg.to_dict()
+
+
+def test_a_cap_gets_the_fewest_modules_that_fit():
+    peaks = {}
+    for num_modules in (1, 2):
+        trial = resolve(config(dict(num_modules=num_modules), BATCH))
+        peaks[num_modules] = config_peak(trial).total
+    assert peaks[1] > peaks[2]
+    for num_modules, cap in ((1, peaks[1]), (2, peaks[1] - 1), (2, peaks[2])):
+        resolved = resolve(config(dict(memory_cap=cap), BATCH))
+        assert len(resolved.model.local.boundaries) == num_modules - 1
+        assert config_peak(resolved).total <= cap
+
+
+def test_a_cap_that_nothing_fits_names_the_smallest_peak():
+    with pytest.raises(ValueError, match=r'memory_cap .* fits no partition: the smallest peak'):
+        resolve(config(dict(memory_cap='1MB'), BATCH))
+
+
+@pytest.mark.parametrize('cap', ['lots', '12 parsecs', '-1', 0])
+def test_a_cap_that_is_no_size_is_named(cap):
+    with pytest.raises(ValueError, match='a size must be bytes or a text'):
+        resolve(config(dict(memory_cap=cap)))
+
+
+def test_planning_without_a_batch_size_is_named():
+    cfg = config(dict(num_modules=2))
+    with pytest.raises(ValueError, match=r'needs train_dataloader\.batch_size'):
+        resolve(cfg)
+
+
+def test_planning_without_a_crop_is_named():
+    cfg = config(dict(num_modules=2), BATCH)
+    cfg.model.data_preprocessor.size = None
+    with pytest.raises(ValueError, match='needs the training crop'):
+        resolve(cfg)
+
+
+def test_the_crop_is_read_off_the_pipeline_too():
+    cfg = config(dict(num_modules=2), BATCH)
+    expected = resolve(cfg).model.local.boundaries
+    cfg.model.data_preprocessor.size = None
+    pipeline = [dict(type='RandomCrop', crop_size=(256, 256))]
+    cfg.train_dataloader.dataset = dict(type='SeededDataset', dataset=dict(pipeline=pipeline))
+    assert resolve(cfg).model.local.boundaries == expected
