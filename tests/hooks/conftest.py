@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.utils import register_all_modules
 from PIL import Image
 
-import mmseg_infopro.datasets
-import mmseg_infopro.hooks  # noqa: F401
+import mmseg_infopro  # noqa: F401
 
 
 @pytest.fixture(scope='session')
@@ -42,8 +39,6 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def build_runner(data_root: Path, one_thread: None) -> Iterator[Callable[..., Runner]]:
     """Builds a Runner for 6 iterations; keyword arguments replace parts of its config."""
-    register_all_modules(init_default_scope=False)
-    init_default_scope('mmseg')
     runners: list[Runner] = []
 
     def build(
@@ -97,12 +92,21 @@ def _checkpoint_hook() -> dict[str, Any]:
 
 
 def _model() -> dict[str, Any]:
+    """Two local modules whose heads draw random numbers: dropout and sampled pixels."""
     return dict(
-        type='EncoderDecoder',
+        type='InfoProEncoderDecoder',
+        local=dict(
+            boundaries=['layer2.0'],
+            heads=[
+                dict(type='FCNHead', channels=8, num_convs=1, dropout_ratio=0.5),
+                dict(type='ReconstructionHead', channels=8),
+                dict(type='PixelContrastHead', channels=8, num_samples=16),
+            ],
+        ),
         data_preprocessor=dict(
             type='SegDataPreProcessor', size=(32, 32), mean=[128.0] * 3, std=[64.0] * 3
         ),
-        backbone=dict(type='ResNetV1c', depth=18, base_channels=8, stem_channels=8),
+        backbone=dict(type='InfoProResNetV1c', depth=18, base_channels=8, stem_channels=8),
         decode_head=dict(
             type='FCNHead',
             in_channels=64,

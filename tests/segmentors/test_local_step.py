@@ -242,8 +242,9 @@ def test_a_feature_of_an_earlier_module_reaches_the_tail_detached():
     assert gradients(model).keys() == model.module_parameters(1).keys()
 
 
-def test_a_cascade_trains():
-    cfg = model_config(local=local(2))
+@pytest.mark.parametrize('settings', [local(2), dict(num_modules=2)])
+def test_a_cascade_trains(settings):
+    cfg = model_config(local=settings)
     first = dict(cfg['decode_head'])
     ocr = dict(
         type='OCRHead',
@@ -263,8 +264,9 @@ def test_a_cascade_trains():
     assert MODELS.get('CascadeEncoderDecoder') in type(model).__mro__
 
 
-def test_a_neck_is_in_the_tail():
-    cfg = model_config(local=local(2))
+@pytest.mark.parametrize('settings', [local(2), dict(num_modules=2)])
+def test_a_neck_is_in_the_tail(settings):
+    cfg = model_config(local=settings)
     widths = [8, 16, 32, 64]
     cfg['neck'] = dict(type='FPN', in_channels=widths, out_channels=8, num_outs=4)
     cfg['decode_head']['in_channels'] = cfg['auxiliary_head']['in_channels'] = 8
@@ -273,3 +275,17 @@ def test_a_neck_is_in_the_tail():
     model.train_step(batch(), KeepGradients.wrap(model))
     unused = {name for name, _ in model.named_parameters()} - gradients(model).keys()
     assert all(name.startswith('neck.') for name in unused)
+
+
+def test_many_auxiliary_heads_train_where_their_features_are():
+    cfg = model_config(local=dict(boundaries=['layer2.1', 'layer4.0']))
+    aux = cfg['auxiliary_head']
+    cfg['auxiliary_head'] = [
+        dict(aux, in_index=index, in_channels=channels)
+        for index, channels in enumerate((8, 16, 32, 64))
+    ]
+    model = build(cfg)
+    assert [view.aux_heads for view in model.local_modules] == [(0, 1), (2,), (3,)]
+    log_vars = model.train_step(batch(), KeepGradients.wrap(model))
+    assert {f'aux_{index}.loss_ce' for index in range(4)} <= log_vars.keys()
+    assert gradients(model).keys() == {name for name, _ in model.named_parameters()}
