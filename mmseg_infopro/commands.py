@@ -1,14 +1,14 @@
-"""How our commands fail: with a sentence instead of a traceback."""
+"""What our commands share: errors as a sentence, and a bar for long work."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 
-
-class UserError(ValueError):
-    """Something that the user can mend."""
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def command(main: Callable[[], None]) -> Callable[[], None]:
@@ -18,8 +18,17 @@ def command(main: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         try:
             main()
-        except (UserError, ValueError, TypeError) as error:
+        except (ValueError, TypeError, OSError) as error:
             print(f'error: {error}', file=sys.stderr)
             sys.exit(2)
 
     return run
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar with an estimate of the time left; call what it yields once per item done."""
+    columns = TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task('', total=total)
+        yield lambda: progress.advance(task)

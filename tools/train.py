@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from mmseg_infopro.commands import command
+from mmseg_infopro.parallel import init_cpu_distributed
 from mmseg_infopro.running import choose_work_dir, prepare_training, read_config, use_amp
 
 
@@ -52,8 +54,9 @@ def main() -> None:
     if args.amp:
         use_amp(cfg)
     cfg = prepare_training(cfg, args.resume)
+    init_cpu_distributed(args.launcher)
     Runner.from_cfg(cfg).train()
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mmengine.optim import OptimWrapper
-from mmseg.registry import MODEL_WRAPPERS
+from mmengine.registry import MODEL_WRAPPERS  # a Runner asks this one, not its children
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel

@@ -190,13 +190,26 @@ class InfoProEncoderDecoder(EncoderDecoder):
                     retained[index] = emit, _detached(state)
         return state, tuple(features.get(index) for index in range(sum(map(len, emits))))
 
+    def border_heads(self, index: int) -> list[Any]:
+        """Return the local heads at the end of local module ``index``."""
+        return list(self.local_heads[heads_key(self.boundaries[index])].children())
+
+    def border_features(self, inputs: Tensor, index: int) -> list[Tensor]:
+        """Return what the local heads of module ``index`` read of normalized images."""
+        state: State = inputs
+        for module in self.local_modules[: index + 1]:
+            if module.index:
+                state = self.enter(module.index, state, inputs, [])
+            for unit in self.backbone.units()[module.start : module.stop]:
+                state = unit.apply(self.backbone, state)
+        return self.backbone.border_features(state)
+
     def _local_losses(
         self, index: int, state: State, image: Tensor, data_samples: SampleList
     ) -> dict[str, Tensor]:
         border = self.backbone.border_features(state)
         losses: dict[str, Tensor] = {}
-        heads = self.local_heads[heads_key(self.boundaries[index])]
-        for number, head in enumerate(heads.children()):
+        for number, head in enumerate(self.border_heads(index)):
             values = head_losses(head, border, data_samples, image)
             for name, weight in loss_weights(head).items():
                 values[name.replace('loss', 'lambda')] = image.new_tensor(weight)

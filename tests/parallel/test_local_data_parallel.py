@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
@@ -47,6 +49,11 @@ def train(model: nn.Module, batches: list[dict[str, Any]], accumulative_counts: 
     optimizer.register_step_pre_hook(lambda *_: seen.append(gradients(inner)))
     logs = [model.train_step(data, optim_wrapper) for data in batches]
     return seen, deepcopy(inner.state_dict()), [sorted(log) for log in logs]
+
+
+@cache
+def train_alone(num_modules: int) -> Any:
+    return train(model_of(num_modules), [joined_batch(step) for step in range(STEPS)])
 
 
 def assert_close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
@@ -133,7 +140,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_two_processes_equal_one_on_the_joined_batch(
     both: list[dict[str, Any]], num_modules: int, way: str
 ) -> None:
-    alone = train(model_of(num_modules), [joined_batch(step) for step in range(STEPS)])
+    alone = train_alone(num_modules)
     for results in both:
         seen, weights, _ = results[f'K={num_modules}{way}']
         assert len(seen) == len(alone[0]) == STEPS
@@ -156,7 +163,7 @@ def test_one_module_is_mmengines_wrapper(both: list[dict[str, Any]]) -> None:
 
 
 def test_forward_exchanges_gradients_for_other_loops(both: list[dict[str, Any]]) -> None:
-    alone = train(model_of(2), [joined_batch(0)])[0][0]
+    alone = train_alone(2)[0][0]
     for results in both:
         assert_close(results['forward'], alone)
 
@@ -169,10 +176,20 @@ def test_buffers_come_from_the_first_process(both: list[dict[str, Any]]) -> None
 
 
 def test_a_frozen_module_is_left_out(both: list[dict[str, Any]]) -> None:
-    alone = train(model_of(2), [joined_batch(0)])[0][0]
+    alone = train_alone(2)[0][0]
     tail = {name: alone[name] for name in model_of(2).module_parameters(1)}
     for results in both:
         assert_close(results['frozen'], tail)
+
+
+def test_other_wrappers_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', warnings.append)
+    for num_modules in PARTITIONS:
+        model = model_of(num_modules)
+        model(**model.data_preprocessor(part(joined_batch(0), slice(2)), True), mode='loss')
+    (warning,) = warnings
+    assert '2 local modules train through forward(mode="loss"), which saves no memory' in warning
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+# A half-width DeepLabV3-R18 from scratch on the generated street scenes: the demo.
+_base_ = [
+    '../_base_/models/deeplabv3_r18.py',
+    '../_base_/datasets/streets.py',
+    '../_base_/schedules/sgd_poly.py',
+    '../_base_/runtime.py',
+]
+max_iters = 600
+optim_wrapper = dict(optimizer=dict(lr=0.02))
+param_scheduler = [
+    dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=max_iters, by_epoch=False)
+]
+train_cfg = dict(max_iters=max_iters, val_interval=300)
+default_hooks = dict(checkpoint=dict(interval=300))

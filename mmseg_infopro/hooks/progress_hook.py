@@ -1,0 +1,48 @@
+"""One line that moves instead of a log that scrolls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Shows a progress bar with the current loss and the time that is left.
+
+    The log file is not changed; to quieten the console as well, raise the level of its handler.
+    """
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Show the bar, in the main process."""
+        if is_main_process():
+            self._progress = Progress(
+                TextColumn('training'),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn('loss {task.fields[loss]:.3f}'),
+                TimeRemainingColumn(),
+            )
+            self._progress.start()
+            self._progress.add_task('', total=runner.max_iters, completed=runner.iter, loss=0.0)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Advance it."""
+        if self._progress is not None and outputs is not None:
+            task = self._progress.task_ids[0]
+            self._progress.update(task, completed=runner.iter + 1, loss=float(outputs['loss']))
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave it as it is."""
+        if self._progress is not None:
+            self._progress.stop()

@@ -1,0 +1,43 @@
+"""The weights in a checkpoint, and whether they are those of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def checkpoint_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a checkpoint's state dict, without the prefix that a model wrapper leaves."""
+    weights = checkpoint.get('state_dict', checkpoint)
+    return {name.removeprefix('module.'): weight for name, weight in weights.items()}
+
+
+def check_weights_fit(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Check that every weight of a model is there; mmengine would only log what is not.
+
+    Args:
+        model: The model that the weights are to be loaded into.
+        weights: They may be more than the model has.
+        source: Where they come from, for the error.
+
+    Raises:
+        ValueError: Weights are missing, or of another shape.
+    """
+    missing, different = [], []
+    for name, weight in model.state_dict().items():
+        if name not in weights and not name.endswith('num_batches_tracked'):
+            missing.append(name)
+        elif name in weights and weights[name].shape != weight.shape:
+            shapes = tuple(weights[name].shape), tuple(weight.shape)
+            different.append(f'{name} is {shapes[0]} in it and {shapes[1]} in the model')
+    problems = []
+    if missing:
+        problems.append(f"it lacks {len(missing)} of the model's weights, first {missing[0]}")
+    if different:
+        problems.append(f'{len(different)} weights have another shape, first {different[0]}')
+    if problems:
+        raise ValueError(
+            f'the checkpoint {source} does not fit the model of the config: {"; ".join(problems)}'
+        )

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.device import get_device
+
+from mmseg_infopro.checkpoints import check_checkpoint
+from mmseg_infopro.segmentors import trained_boundaries
+from tests.tools.conftest import ROOT, Run, Trained, write_config
+
+ON_CPU = pytest.mark.skipif(get_device() != 'cpu', reason='there is an accelerator')
+
+
+def test_a_run_leaves_its_checkpoint_and_its_partition(trained: Trained) -> None:
+    weights = check_checkpoint(trained.checkpoint, for_resume=True)['state_dict']
+    assert trained_boundaries(list(weights)) == ['layer2.0']
+    dumped = Config.fromfile(trained.work_dir / trained.config.name)
+    assert dumped.model.local.boundaries == ['layer2.0']
+
+
+def test_resume_goes_on(trained: Trained, run: Run, tmp_path: Path) -> None:
+    work_dir = shutil.copytree(trained.work_dir, tmp_path / 'run')
+    arguments = trained.config, '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_iters=3'
+    outcome = run('train', *arguments)
+    assert 'already holds the checkpoints of a run: continue it with --resume' in outcome.error
+    assert run('train', *arguments, '--resume').status == 0
+    resumed = check_checkpoint(work_dir / 'iter_3.pth', for_resume=True)
+    assert resumed['meta']['iter'] == 3
+    assert len(resumed['message_hub']['log_scalars']['train/loss'].data[0]) == 3
+
+
+def test_resume_needs_a_checkpoint(config: Path, run: Run) -> None:
+    outcome = run('train', config, '--work-dir', 'nothing', '--resume')
+    assert outcome.error == ('error: --resume: no checkpoint in nothing (no last_checkpoint file)')
+
+
+def test_options_replace_the_partition(config: Path, run: Run, tmp_path: Path) -> None:
+    options = 'model.local.num_modules=4', 'train_cfg.max_iters=1', 'default_hooks.checkpoint=None'
+    assert run('train', config, '--work-dir', 'run', '--cfg-options', *options).status == 0
+    local = Config.fromfile(tmp_path / 'run' / config.name).model.local
+    assert len(local.boundaries) == 3
+    assert 'num_modules' not in local
+
+
+def test_another_partitions_checkpoint(trained: Trained, run: Run) -> None:
+    options = (
+        'model.local.boundaries=[layer3.0]',
+        f'load_from={trained.checkpoint}',
+        'train_cfg.max_iters=1',
+    )
+    outcome = run('train', trained.config, '--work-dir', 'run', '--cfg-options', *options)
+    assert "boundaries=['layer2.0'] (K=2)" in outcome.error
+    assert "boundaries=['layer3.0'] (K=2)" in outcome.error
+    options = *options, 'model.local.warm_start=True'
+    outcome = run('train', trained.config, '--work-dir', 'run', '--cfg-options', *options)
+    assert outcome.status == 0, outcome.err
+
+
+def test_hostile_checkpoints_are_not_run(config: Path, hostile: Path, run: Run) -> None:
+    outcome = run('train', config, '--cfg-options', f'load_from={hostile}')
+    assert 'contains pickled code (posix.system)' in outcome.error
+    assert not (hostile.parent / 'trace').exists()
+
+
+def test_damaged_checkpoints_are_named(config: Path, cut_off: Path, run: Run) -> None:
+    outcome = run('train', config, '--cfg-options', f'load_from={cut_off}')
+    assert f'checkpoint {cut_off} is damaged' in outcome.error
+
+
+@ON_CPU
+def test_amp_needs_an_accelerator(config: Path, run: Run) -> None:
+    assert '--amp needs an accelerator' in run('train', config, '--amp').error
+
+
+@ON_CPU
+def test_a_launcher_must_have_started_the_process(
+    config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv('RANK', raising=False)
+    error = run('train', config, '--work-dir', 'run', '--launcher', 'pytorch').error
+    assert '--launcher pytorch needs a process that it started, but RANK' in error
+
+
+@ON_CPU
+def test_sync_batch_norm_needs_gpus(config: Path, run: Run) -> None:
+    option = 'model.backbone.norm_cfg.type=SyncBN'
+    outcome = run('train', config, '--launcher', 'pytorch', '--cfg-options', option)
+    assert 'SyncBN in model.backbone.norm_cfg needs GPUs' in outcome.error
+
+
+def test_broken_configs_are_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    assert 'the config broken.py cannot be read' in run('train', 'broken.py').error
+
+
+def test_missing_data_is_named(run: Run, tmp_path: Path) -> None:
+    config = write_config(tmp_path, tmp_path / 'no_streets')
+    assert 'no_streets does not exist' in run('train', config).error
+
+
+def test_a_user_sees_one_sentence() -> None:
+    command = [sys.executable, str(ROOT / 'tools/train.py'), 'no_config.py']
+    outcome = subprocess.run(
+        command, capture_output=True, text=True, env={'PYTHONPATH': str(ROOT)}, check=False
+    )
+    assert outcome.returncode == 2
+    assert outcome.stderr.splitlines()[-1] == 'error: the config no_config.py does not exist'
+    assert 'Traceback' not in outcome.stderr
+
+
+@pytest.mark.parametrize('tool', ['train', 'test', 'export'])
+def test_help_has_an_example(tool: str, run: Run) -> None:
+    outcome = run(tool, '--help')
+    assert outcome.status == 0
+    assert f'python tools/{tool}.py configs/' in outcome.out

@@ -1,0 +1,198 @@
+"""Generate street scenes, train on them in local modules, evaluate, and compare the memory.
+
+Example:
+    python tools/demo.py
+    python tools/demo.py --fresh --iters 1200
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import sys
+import warnings
+from contextlib import redirect_stdout
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+warnings.filterwarnings('ignore')
+
+from mmseg_infopro.commands import command, progress_bar  # noqa: E402
+from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
+from mmseg_infopro.datasets.label_statistics import (  # noqa: E402
+    class_counts,
+    constant_prediction_scores,
+)
+from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
+from mmseg_infopro.partition import config_peak, resolve, set_partition  # noqa: E402
+from mmseg_infopro.pictures import comparison_figure, make_example  # noqa: E402
+from mmseg_infopro.running import prepare_training, read_config  # noqa: E402
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+CONFIG = CONFIGS / 'streets/infopro_deeplabv3_r18.py'
+CITYSCAPES = CONFIGS / 'infopro_deeplabv3_cityscapes.py'
+PICTURED = (0, 1, 5)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--data-root', type=Path, default=Path('data/streets'))
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
+    parser.add_argument('--iters', type=int, help="training iterations; the config's if not given")
+    parser.add_argument('--train', type=int, default=160, help='scenes to train on')
+    parser.add_argument('--val', type=int, default=40, help='scenes to evaluate on')
+    parser.add_argument('--size', type=int, nargs=2, default=(256, 512), help='height and width')
+    parser.add_argument(
+        '--fresh', action='store_true', help='train anew, in a new directory beside an older run'
+    )
+    return parser.parse_args()
+
+
+def make_data(root: Path, settings: StreetSettings) -> None:
+    with progress_bar('street scenes', len(settings.scenes())) as advance:
+        write_streets(root, settings, workers=2, on_scene=advance)
+    report = inspect_tree(root)
+    with progress_bar('label images ', len(report.frames)) as advance:
+        prepare_tree(report.frames, workers=2, on_frame=advance)
+
+
+def demo_config(args: argparse.Namespace) -> Config:
+    work_dir = args.work_dir
+    if args.fresh and any(work_dir.glob('*.pth')):
+        names = (work_dir.with_name(f'{work_dir.name}_{number}') for number in count(2))
+        work_dir = next(path for path in names if not path.exists())
+    options: dict[str, Any] = {
+        'work_dir': str(work_dir),
+        'train_dataloader.dataset.dataset.data_root': str(args.data_root),
+        'test_dataloader.dataset.data_root': str(args.data_root),
+    }
+    if args.iters:
+        options |= {'train_cfg.max_iters': args.iters, 'param_scheduler.0.end': args.iters}
+    cfg = read_config(str(CONFIG), options)
+    # Evaluated once, at the end.
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.train_cfg.pop('val_interval')
+    cfg.custom_hooks.append(dict(type='ProgressHook'))
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build a Runner whose log goes to its file, and to the console only what is a warning."""
+    with redirect_stdout(io.StringIO()):
+        runner = Runner.from_cfg(cfg)
+    for handler in runner.logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, 'baseFilename'):
+            handler.setStream(sys.stdout)
+            handler.setLevel(logging.WARNING)
+    return runner
+
+
+def train_or_reuse(cfg: Config, console: Console) -> Runner:
+    work_dir = Path(cfg.work_dir)
+    trained = any(work_dir.glob('*.pth'))
+    finished = work_dir / f'iter_{cfg.train_cfg.max_iters}.pth'
+    runner = build_runner(prepare_training(cfg, resume=trained))
+    if finished.exists():
+        console.print(f'{finished} is there already: not trained again (--fresh does)')
+        runner.load_or_resume()
+    else:
+        boundaries = ', '.join(runner.model.boundaries)
+        console.print(f'boundaries: {boundaries}; the full log is in {runner.log_dir}')
+        runner.train()
+    return runner
+
+
+def majority_scores(cfg: Config, root: Path) -> tuple[int, dict[str, float]]:
+    num_classes = cfg.model.decode_head.num_classes
+    train, val = (
+        class_counts(
+            (
+                np.asarray(Image.open(path))
+                for path in sorted((root / 'gtFine' / split).rglob('*_labelTrainIds.png'))
+            ),
+            num_classes,
+        )
+        for split in ('train', 'val')
+    )
+    majority = int(train.argmax())
+    return majority, constant_prediction_scores(val, majority)
+
+
+def peaks(cfg: Config) -> tuple[int, int]:
+    """Return the predicted peak of the config's step, and that of the same end to end."""
+    end_to_end = Config(cfg.to_dict())
+    set_partition(end_to_end, num_modules=1)
+    return config_peak(resolve(cfg)).total, config_peak(end_to_end).total
+
+
+def show(
+    metrics: dict[str, float], majority: str, baseline: dict[str, float], cfg: Config
+) -> Table:
+    table = Table(title='Local modules (K=2) beside the alternative')
+    for column in ('', 'local modules', 'beside', 'ratio'):
+        table.add_column(column, justify='right' if column else 'left')
+    for name in ('mIoU', 'aAcc'):
+        table.add_row(
+            f'{name} on the validation scenes, beside predicting "{majority}" everywhere',
+            f'{metrics[name]:.1f} %',
+            f'{baseline[name]:.1f} %',
+            f'{metrics[name] / baseline[name]:.1f} x',
+        )
+    cityscapes = read_config(str(CITYSCAPES))
+    for name, trial in (('this network', cfg), ('DeepLabV3-R101, Cityscapes', cityscapes)):
+        local, end_to_end = peaks(trial)
+        unit, size = ('GB', 1e9) if end_to_end > 1e9 else ('MB', 1e6)
+        table.add_row(
+            f'peak of a training step, beside end-to-end (predicted on fake tensors): {name}',
+            f'{local / size:.2f} {unit}',
+            f'{end_to_end / size:.2f} {unit}',
+            f'{local / end_to_end:.1%}',
+        )
+    return table
+
+
+def draw(runner: Runner, path: Path) -> None:
+    dataset = runner.test_dataloader.dataset
+    model = runner.model.eval()
+    indices = [index for index in PICTURED if index < len(dataset)]
+    examples = [make_example(model, dataset[index]) for index in indices]
+    meta = dataset.metainfo
+    figure = comparison_figure(examples, meta['classes'], meta['palette'], model.boundaries[0])
+    figure.savefig(path, dpi=110)
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    torch.set_num_threads(2)
+    height, width = args.size
+    make_data(args.data_root, StreetSettings(args.train, args.val, height, width))
+    cfg = demo_config(args)
+    runner = train_or_reuse(cfg, console)
+    console.print('evaluating ...')
+    with redirect_stdout(io.StringIO()):
+        metrics = runner.test()
+    majority, baseline = majority_scores(cfg, args.data_root)
+    classes = runner.test_dataloader.dataset.metainfo['classes']
+    console.print('dry steps ...')
+    console.print(show(metrics, classes[majority], baseline, cfg))
+    picture = Path(cfg.work_dir) / 'demo.png'
+    draw(runner, picture)
+    console.print(f'picture: {picture}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Evaluate in several processes on one or more machines; without GPUs they compute on CPUs.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
+
+Starts GPUS processes on this machine, one per GPU (or on CPUs where there is no GPU).
+
+environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500), PYTHON (python)
+
+example: tools/dist_test.sh configs/infopro_deeplabv3_cityscapes.py work_dirs/first/iter_40000.pth 2
+TEXT
+}
+
+case "${1:-}" in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+esac
+if [[ $# -lt 3 ]]; then
+    usage >&2
+    exit 2
+fi
+
+config=$1
+checkpoint=$2
+gpus=$3
+shift 3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}"
+
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$gpus" \
+    "$here/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Train in several processes on one or more machines; without GPUs they compute on CPUs.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
+
+Starts GPUS processes on this machine, one per GPU (or on CPUs where there is no GPU).
+
+environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500), PYTHON (python)
+
+example: tools/dist_train.sh configs/infopro_deeplabv3_cityscapes.py 2 --work-dir work_dirs/first
+TEXT
+}
+
+case "${1:-}" in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+esac
+if [[ $# -lt 2 ]]; then
+    usage >&2
+    exit 2
+fi
+
+config=$1
+gpus=$2
+shift 2
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}"
+
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$gpus" \
+    "$here/train.py" "$config" --launcher pytorch "$@"

@@ -1,0 +1,50 @@
+"""Write a trained model as a plain mmsegmentation config and checkpoint, without local heads.
+
+Both need nothing of this package (what still does is named), and give the same output bit for bit.
+
+Example:
+    python tools/export.py configs/infopro_deeplabv3_cityscapes.py work_dirs/first/iter_40000.pth \\
+        --out exported
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmseg_infopro.commands import command
+from mmseg_infopro.exporting import export
+from mmseg_infopro.running import read_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config file; configs are code, run only what you trust')
+    parser.add_argument('checkpoint', help='a file')
+    parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
+    return parser.parse_args()
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    written = export(read_config(args.config, args.cfg_options), args.checkpoint, args.out)
+    print(f'written: {written.config}')
+    print(f'written: {written.checkpoint}')
+    print('the plain model gives the same logits for a random image, bit for bit')
+    if written.remaining:
+        print(
+            f'warning: {", ".join(written.remaining)} has no equivalent in mmsegmentation, so the '
+            'config keeps custom_imports of mmseg_infopro for it; the model itself is plain',
+            file=sys.stderr,
+        )
+
+
+if __name__ == '__main__':
+    sys.exit(main())

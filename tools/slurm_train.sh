@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Train on a Slurm cluster, one task per GPU.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
+
+environment: GPUS (4 tasks in all), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (more
+    arguments of srun), GRES (gpu:GPUS_PER_NODE; set it to nothing on nodes without GPU),
+    PYTHON (python)
+
+example: GPUS=2 GPUS_PER_NODE=2 tools/slurm_train.sh gpu first \
+    configs/infopro_deeplabv3_cityscapes.py work_dirs/first
+TEXT
+}
+
+case "${1:-}" in
+    -h | --help)
+        usage
+        exit 0
+        ;;
+esac
+if [[ $# -lt 4 ]]; then
+    usage >&2
+    exit 2
+fi
+
+partition=$1
+job_name=$2
+config=$3
+work_dir=$4
+shift 4
+gpus_per_node=${GPUS_PER_NODE:-4}
+gres=${GRES-gpu:$gpus_per_node}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}"
+
+srun_args=(
+    --partition="$partition"
+    --job-name="$job_name"
+    --ntasks="${GPUS:-4}"
+    --ntasks-per-node="$gpus_per_node"
+    --cpus-per-task="${CPUS_PER_TASK:-5}"
+    --kill-on-bad-exit=1
+)
+if [[ -n $gres ]]; then
+    srun_args+=(--gres="$gres")
+fi
+read -r -a more <<<"${SRUN_ARGS:-}"
+
+exec srun "${srun_args[@]}" ${more[@]+"${more[@]}"} \
+    "${PYTHON:-python}" -u "$here/train.py" "$config" --work-dir "$work_dir" --launcher slurm "$@"

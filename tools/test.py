@@ -1,0 +1,97 @@
+"""Evaluate a checkpoint, of whatever partition it was trained in.
+
+Example:
+    python tools/test.py configs/infopro_deeplabv3_cityscapes.py work_dirs/first/iter_40000.pth \\
+        --work-dir work_dirs/first --tta ms-flip
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import DictAction
+from mmengine.dist import is_main_process
+from mmengine.fileio import get_file_backend
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_infopro.commands import command
+from mmseg_infopro.parallel import init_cpu_distributed
+from mmseg_infopro.running import TTA_MODES, choose_work_dir, prepare_testing, read_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config file; configs are code, run only what you trust')
+    parser.add_argument('checkpoint', help='a file or an http(s) URL')
+    parser.add_argument('--work-dir', help='where logs and metrics go')
+    parser.add_argument(
+        '--tta',
+        nargs='?',
+        choices=TTA_MODES,
+        const='ms-flip',
+        help="test-time augmentation on the scales of the config's tta_pipeline (0.5, 0.75, 1, "
+        '1.25, 1.5, 1.75 in ours): ms, or ms-flip (if no mode is named) with mirrored images too',
+    )
+    parser.add_argument(
+        '--out', type=Path, help='where the metrics go, as JSON (default: WORK_DIR/metrics.json)'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='of the job'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torchrun')
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def write_metrics(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all; what is no number becomes null."""
+    # mmseg rounds to two decimals, but in single precision.
+    metrics = {name: round(float(value), 4) for name, value in content['metrics'].items()}
+    valid = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+    text = json.dumps({**content, 'metrics': valid}, indent=2) + '\n'
+    get_file_backend(backend_args=dict(backend='atomic')).put(text.encode(), path)
+
+
+def print_metrics(metrics: dict[str, float], mode: str) -> None:
+    table = Table(title=f'{mode}, in percent')
+    table.add_column('metric')
+    table.add_column('value', justify='right')
+    for name, value in metrics.items():
+        table.add_row(name, f'{value:.2f}')
+    Console().print(table)
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    cfg = read_config(args.config, args.cfg_options)
+    choose_work_dir(cfg, args.work_dir)
+    cfg.launcher = args.launcher
+    out = args.out or Path(cfg.work_dir) / 'metrics.json'
+    cfg = prepare_testing(cfg, args.checkpoint, args.tta)
+    init_cpu_distributed(args.launcher)
+    metrics = Runner.from_cfg(cfg).test()
+    if is_main_process():
+        mode = args.tta or 'single-scale'
+        write_metrics(
+            out,
+            dict(config=args.config, checkpoint=args.checkpoint, mode=mode, metrics=metrics),
+        )
+        print_metrics(metrics, mode)
+        print(f'written: {out}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
