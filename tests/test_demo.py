@@ -19,10 +19,10 @@ TINY = '--train', '4', '--val', '2', '--size', '64', '128'
 
 
 def run_demo(folder: Path, *args: str, whole: bool = False) -> str:
-    """Run it in this process; without `whole`, its second dry step is that of the small network."""
+    """Run it in this process; without `whole`, no dry steps are taken."""
     tool = load_tool('demo')
     if not whole:
-        vars(tool)['CITYSCAPES'] = vars(tool)['CONFIG']
+        vars(tool)['peaks'] = lambda cfg: (1, 2)
     where = '--data-root', str(folder / 'streets'), '--work-dir', str(folder / 'demo')
     argv, threads = sys.argv, torch.get_num_threads()
     sys.argv = ['demo.py', *where, *TINY, *args]

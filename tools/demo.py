@@ -78,7 +78,9 @@ def demo_config(args: argparse.Namespace) -> Config:
         'train_dataloader.dataset.dataset.data_root': str(args.data_root),
         'test_dataloader.dataset.data_root': str(args.data_root),
     }
-    if args.iters:
+    if args.iters is not None:
+        if args.iters < 1:
+            raise ValueError(f'--iters must be at least 1, got {args.iters}')
         options |= {'train_cfg.max_iters': args.iters, 'param_scheduler.0.end': args.iters}
     cfg = read_config(str(CONFIG), options)
     # Evaluated once, at the end.
@@ -101,11 +103,16 @@ def build_runner(cfg: Config) -> Runner:
 
 def train_or_reuse(cfg: Config, console: Console) -> Runner:
     work_dir = Path(cfg.work_dir)
-    trained = any(work_dir.glob('*.pth'))
-    finished = work_dir / f'iter_{cfg.train_cfg.max_iters}.pth'
-    runner = build_runner(prepare_training(cfg, resume=trained))
-    if finished.exists():
-        console.print(f'{finished} is there already: not trained again (--fresh does)')
+    iterations = [int(path.stem.split('_')[1]) for path in work_dir.glob('iter_*.pth')]
+    max_iters = cfg.train_cfg.max_iters
+    if iterations and max(iterations) > max_iters:
+        raise ValueError(
+            f'{work_dir} holds a run of {max(iterations)} iterations, more than the {max_iters} '
+            'asked for: train anew beside it with --fresh, or name another --work-dir'
+        )
+    runner = build_runner(prepare_training(cfg, resume=bool(iterations)))
+    if max_iters in iterations:
+        console.print(f'{work_dir} holds a finished run: not trained again (--fresh does)')
         runner.load_or_resume()
     else:
         boundaries = ', '.join(runner.model.boundaries)
@@ -140,24 +147,27 @@ def peaks(cfg: Config) -> tuple[int, int]:
 def show(
     metrics: dict[str, float], majority: str, baseline: dict[str, float], cfg: Config
 ) -> Table:
-    table = Table(title='Local modules (K=2) beside the alternative')
-    for column in ('', 'local modules', 'beside', 'ratio'):
+    table = Table(
+        title='Local modules (K=2) beside the alternative',
+        caption='peak: of one training step, predicted on fake tensors',
+    )
+    for column in ('', 'local modules', 'alternative', 'ratio'):
         table.add_column(column, justify='right' if column else 'left')
     for name in ('mIoU', 'aAcc'):
         table.add_row(
-            f'{name} on the validation scenes, beside predicting "{majority}" everywhere',
+            f'{name}, validation scenes',
             f'{metrics[name]:.1f} %',
-            f'{baseline[name]:.1f} %',
+            f'{baseline[name]:.1f} % (all "{majority}")',
             f'{metrics[name] / baseline[name]:.1f} x',
         )
     cityscapes = read_config(str(CITYSCAPES))
-    for name, trial in (('this network', cfg), ('DeepLabV3-R101, Cityscapes', cityscapes)):
+    for name, trial in (('this network', cfg), ('R101, Cityscapes', cityscapes)):
         local, end_to_end = peaks(trial)
         unit, size = ('GB', 1e9) if end_to_end > 1e9 else ('MB', 1e6)
         table.add_row(
-            f'peak of a training step, beside end-to-end (predicted on fake tensors): {name}',
+            f'peak, {name}',
             f'{local / size:.2f} {unit}',
-            f'{end_to_end / size:.2f} {unit}',
+            f'{end_to_end / size:.2f} {unit} (end-to-end)',
             f'{local / end_to_end:.1%}',
         )
     return table
@@ -195,4 +205,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -4,9 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 
 
@@ -27,27 +25,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Returns the exit code."""
+@command
+def main() -> None:
     args = parse_args()
-    try:
-        settings = StreetSettings(args.train, args.val, args.height, args.width, args.seed)
-        columns = TextColumn('street scenes'), BarColumn(), MofNCompleteColumn()
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-            task = progress.add_task('', total=len(settings.scenes()))
-            written = write_streets(
-                args.out,
-                settings,
-                workers=args.workers,
-                on_scene=lambda: progress.advance(task),
-            )
-            progress.update(task, completed=len(settings.scenes()))
-    except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+    settings = StreetSettings(args.train, args.val, args.height, args.width, args.seed)
+    with progress_bar('street scenes', len(settings.scenes())) as advance:
+        written = write_streets(args.out, settings, workers=args.workers, on_scene=advance)
     print(f'{args.out} {"is complete" if written else "was already complete: nothing was done"}')
     print(f'next, make its label images: python tools/prepare_cityscapes.py {args.out}')
-    return 0
 
 
 if __name__ == '__main__':

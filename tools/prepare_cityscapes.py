@@ -4,10 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from mmseg_infopro.datasets.cityscapes_tree import MASKS, Frame, inspect_tree, prepare_tree
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.datasets.cityscapes_tree import MASKS, inspect_tree, prepare_tree
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,33 +21,22 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(frames: tuple[Frame, ...], workers: int) -> int:
-    """Makes the label images with a progress bar; returns how many were made."""
-    columns = TextColumn('label images'), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task('', total=len(frames))
-        return prepare_tree(frames, workers=workers, on_frame=lambda: progress.advance(task))
-
-
+@command
 def main() -> int:
-    """Returns the exit code."""
     args = parse_args()
-    try:
-        report = inspect_tree(args.root)
-        for note in report.notes:
-            print(f'note: {note}')
-        for problem in report.problems:
-            print(f'error: {problem}', file=sys.stderr)
-        if report.problems:
-            return 2
-        if args.check_only:
-            pending = sum(len(frame.pending()) for frame in report.frames)
-            print(f'{pending} of {len(report.frames) * len(MASKS)} label images are to be made')
-            return 1 if pending else 0
-        made = prepare(report.frames, args.workers)
-    except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
+    report = inspect_tree(args.root)
+    for note in report.notes:
+        print(f'note: {note}')
+    for problem in report.problems:
+        print(f'error: {problem}', file=sys.stderr)
+    if report.problems:
         return 2
+    if args.check_only:
+        pending = sum(len(frame.pending()) for frame in report.frames)
+        print(f'{pending} of {len(report.frames) * len(MASKS)} label images are to be made')
+        return 1 if pending else 0
+    with progress_bar('label images', len(report.frames)) as advance:
+        made = prepare_tree(report.frames, workers=args.workers, on_frame=advance)
     print(f'{args.root} is ready: {len(report.frames)} frames, {made} label images made')
     return 0
 

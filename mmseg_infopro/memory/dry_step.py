@@ -74,9 +74,10 @@ def dry_step_peak(
         tracker.track(fake_model.parameters(), 'parameters')
         tracker.track_gradients(fake_model)
         with tracker, UpperBounds():
-            fake_model.train_step(make_batch(), optim_wrapper)
+            batch = make_batch()  # kept during the step, as a Runner keeps it
+            fake_model.train_step(batch, optim_wrapper)
             tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
-            fake_model.train_step(make_batch(), optim_wrapper)
+            fake_model.train_step(batch, optim_wrapper)
     return PeakBytes(
         total=tracker.peak_bytes.total(),
         parameters=tracker.peak_bytes['parameters'],
