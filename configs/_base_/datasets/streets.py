@@ -1,69 +1,14 @@
 # Generated street scenes in the Cityscapes layout: tools/make_streets.py.
-dataset_type = 'CityscapesDataset'
+_base_ = './cityscapes.py'
 data_root = 'data/streets'
-num_classes = 19
-train_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(type='LoadCheckedAnnotations', num_classes=num_classes),
-    dict(type='RandomResize', scale=(512, 256), ratio_range=(0.75, 1.5), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(192, 256), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(type='Resize', scale=(512, 256), keep_ratio=True),
-    # After Resize: the prediction is compared at the label's own size.
-    dict(type='LoadCheckedAnnotations', num_classes=num_classes),
-    dict(type='PackSegInputs'),
-]
-tta_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=ratio, keep_ratio=True)
-                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadCheckedAnnotations', num_classes=num_classes)],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
-]
+scale = (512, 256)
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].update(scale=scale, ratio_range=(0.75, 1.5))
+train_pipeline[3]['crop_size'] = (192, 256)
+test_pipeline = _base_.test_pipeline
+test_pipeline[1]['scale'] = scale
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='StreamSampler', shuffle=True),
-    dataset=dict(
-        type='SeededDataset',
-        dataset=dict(
-            type=dataset_type,
-            data_root=data_root,
-            data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-            pipeline=train_pipeline,
-        ),
-    ),
+    num_workers=2, dataset=dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 )
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(num_workers=2, dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
