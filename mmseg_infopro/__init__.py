@@ -1,4 +1,4 @@
-"""Train any mmsegmentation model under a memory cap, in gradient-isolated local modules.
+"""Train mmsegmentation models under a memory cap, in gradient-isolated local modules.
 
 Importing this package registers its backbones, heads, segmentors, data sets and hooks in mmseg's
 registries, and makes ``_base_ = 'mmseg::...'`` and ``_base_ = 'mmseg_infopro::...'`` work.

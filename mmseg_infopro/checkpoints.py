@@ -38,6 +38,11 @@ def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str,
             )
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         raise ValueError(_reason(file, str(error))) from error
+    if _holds_object_array(checkpoint):
+        raise ValueError(
+            f'checkpoint {file} holds numpy arrays of objects and was refused: their memory can '
+            'be forged'
+        )
     if not isinstance(checkpoint, dict) or not _has_weights(checkpoint):
         raise ValueError(f'{file} is not a checkpoint: it holds no state_dict')
     missing = [k for k in ('meta', 'message_hub', 'optimizer') if k not in checkpoint]
@@ -110,6 +115,17 @@ def _only_safe_globals() -> Iterator[None]:
     finally:
         clear_safe_globals()
         add_safe_globals(previous)
+
+
+def _holds_object_array(value: Any) -> bool:
+    """Whether any array in a nest points at Python objects; its elements are not touched."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.hasobject
+    if isinstance(value, HistoryBuffer):
+        value = vars(value)
+    if isinstance(value, dict):
+        return any(map(_holds_object_array, [*value.keys(), *value.values()]))
+    return isinstance(value, (list, tuple, set)) and any(map(_holds_object_array, value))
 
 
 def _safe_globals() -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,26 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             return 2
 
     return run
+
+
+@contextmanager
+def traceback_in_log(logger: logging.Logger) -> Iterator[None]:
+    """Keep the traceback of an error in the log's files: the console gets a sentence only.
+
+    What is not a user's error (a ``ValueError`` or ``OSError``) also gets past :func:`command`.
+    """
+    try:
+        yield
+    except Exception as error:
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, '', 0, 'the run stopped', (), sys.exc_info()
+        )
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handle(record)
+        if isinstance(error, TypeError):
+            raise RuntimeError(str(error)) from error
+        raise
 
 
 @contextmanager

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
 from .checkpoints import check_checkpoint, find_resume_checkpoint
 from .datasets import check_data
 from .parallel import check_sync_batch_norm, choose_model_wrapper
 from .partition import PARTITION_KEYS, build_end_to_end, resolve, set_partition
-from .segmentors import trained_boundaries
+from .segmentors import describe_partition, trained_boundaries
 from .weights import check_weights_fit, checkpoint_weights
 
 TTA_MODES = ('ms', 'ms-flip')
@@ -34,15 +38,32 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
         cfg = Config.fromfile(path)
     except Exception as error:
         raise ValueError(f'the config {path} cannot be read: {error}') from error
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(f'the config {path} has no model')
     options = dict(cfg_options or {})
+    _refuse_variables(cfg, options)
     keys = [key for key in PARTITION_KEYS if f'model.local.{key}' in options]
     if len(keys) == 1 and 'local' in cfg.model:
-        set_partition(cfg, **{keys[0]: options[f'model.local.{keys[0]}']})
-        if keys[0] == 'boundaries':
-            boundaries = options.pop('model.local.boundaries')
-            set_partition(cfg, boundaries=_as_list(boundaries))
-    cfg.merge_from_dict(options)
+        value = options.pop(f'model.local.{keys[0]}')
+        set_partition(cfg, **{keys[0]: _as_list(value) if keys[0] == 'boundaries' else value})
+    try:
+        cfg.merge_from_dict(options)
+    except (AssertionError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f'--cfg-options do not fit the config {path}: {error}') from error
     return cfg
+
+
+def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
+    """A value that a config file used while it was read has no effect any more."""
+    read = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline', 'auto_scale_lr'}
+    variables = [key for key in options if '.' not in key and key in cfg and key not in read]
+    used = [key for key in variables if key not in ('find_unused_parameters', 'sync_bn')]
+    if used:
+        raise ValueError(
+            f'--cfg-options {used[0]}={options[used[0]]} would change nothing: {used[0]} is a '
+            'variable of the config file; set the keys that it went into, as '
+            'train_dataloader.dataset.dataset.data_root or train_cfg.max_iters'
+        )
 
 
 def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
@@ -100,10 +121,63 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
             f'{cfg.work_dir} already holds the checkpoints of a run: continue it with --resume, '
             'or name another directory with --work-dir'
         )
+    elif cfg.get('resume') and not cfg.get('load_from'):
+        cfg.load_from = find_resume_checkpoint(cfg.work_dir)
     if cfg.get('load_from'):
-        check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
+        checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
+        check_partition(cfg, checkpoint_weights(checkpoint))
+        _note_finished(cfg, checkpoint)
+    for path in pretrained_files(cfg.model):
+        check_checkpoint(path)
     check_data(cfg)
     return cfg
+
+
+def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
+    """Check that weights to start from are of the config's partition, or that it may differ.
+
+    Raises:
+        ValueError: They are of another one.
+    """
+    local = cfg.model.get('local')
+    if local is None or local.get('warm_start'):
+        return
+    trained = trained_boundaries(list(weights))
+    if set(trained) != set(local.boundaries):
+        raise ValueError(
+            f'the checkpoint {cfg.load_from} is of the partition {describe_partition(trained)}, '
+            f'the model of {describe_partition(local.boundaries)}; to start from its weights, '
+            'name a new --work-dir and set load_from and model.local.warm_start=True'
+        )
+
+
+def _note_finished(cfg: Config, checkpoint: Mapping[str, Any]) -> None:
+    iteration, max_iters = checkpoint.get('meta', {}).get('iter'), cfg.train_cfg.get('max_iters')
+    if cfg.get('resume') and iteration and max_iters and iteration >= max_iters:
+        print_log(
+            f'{cfg.load_from} is at iteration {iteration} of {max_iters}: there is nothing to '
+            'train, unless train_cfg.max_iters is raised',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def pretrained_files(value: Any) -> Iterator[str]:
+    """Yield the files and URLs that a model config loads pretrained weights from.
+
+    Names of a model zoo, as ``open-mmlab://resnet50_v1c``, are left to mmengine, which knows where
+    they lead.
+    """
+    if isinstance(value, Mapping):
+        named = [value.get('pretrained')]
+        if value.get('type') == 'Pretrained':
+            named.append(value.get('checkpoint'))
+        for name in named:
+            if isinstance(name, str) and ('://' not in name or name.startswith('http')):
+                yield name
+    if isinstance(value, (list, tuple, Mapping)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from pretrained_files(item)
 
 
 def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Config:

@@ -99,6 +99,16 @@ def test_object_arrays_are_refused(tmp_path: Path) -> None:
         check_checkpoint(path)
 
 
+def test_forged_object_arrays_are_refused(tmp_path: Path) -> None:
+    class Forged:
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+            return np.ndarray, ((1,), 'O', b'A' * 8)
+
+    path = save({'state_dict': {'a': torch.zeros(1)}, 'message_hub': [Forged()]}, tmp_path / 'a')
+    with pytest.raises(ValueError, match='holds numpy arrays of objects'):
+        check_checkpoint(path)
+
+
 def test_safe_globals_are_left_as_they_were(tmp_path: Path) -> None:
     before = set(get_safe_globals())
     check_checkpoint(save(WEIGHTS, tmp_path / 'a.pth'))

@@ -28,6 +28,10 @@ fi
 config=$1
 checkpoint=$2
 gpus=$3
+if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "error: GPUS must be a number of processes, got '$gpus'" >&2
+    exit 2
+fi
 shift 3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$here/..${PYTHONPATH:+:$PYTHONPATH}"

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import command
-from mmseg_infopro.parallel import init_cpu_distributed
+from mmseg_infopro.parallel import cpu_process_group
 from mmseg_infopro.running import TTA_MODES, choose_work_dir, prepare_testing, read_config
 
 
@@ -81,9 +81,10 @@ def main() -> None:
     cfg.launcher = args.launcher
     out = args.out or Path(cfg.work_dir) / 'metrics.json'
     cfg = prepare_testing(cfg, args.checkpoint, args.tta)
-    init_cpu_distributed(args.launcher)
-    metrics = Runner.from_cfg(cfg).test()
-    if is_main_process():
+    with cpu_process_group(args.launcher):
+        metrics = Runner.from_cfg(cfg).test()
+        reports = is_main_process()
+    if reports:
         mode = args.tta or 'single-scale'
         write_metrics(
             out,

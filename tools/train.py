@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from urllib.error import URLError
 
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmseg_infopro.commands import command
-from mmseg_infopro.parallel import init_cpu_distributed
+from mmseg_infopro.commands import command, traceback_in_log
+from mmseg_infopro.parallel import cpu_process_group
 from mmseg_infopro.running import choose_work_dir, prepare_training, read_config, use_amp
 
 
@@ -54,8 +55,17 @@ def main() -> None:
     if args.amp:
         use_amp(cfg)
     cfg = prepare_training(cfg, args.resume)
-    init_cpu_distributed(args.launcher)
-    Runner.from_cfg(cfg).train()
+    with cpu_process_group(args.launcher):
+        runner = Runner.from_cfg(cfg)
+        with traceback_in_log(runner.logger):
+            try:
+                runner.train()
+            except URLError as error:
+                raise ValueError(
+                    f'the pretrained weights ({cfg.model.get("pretrained")}) could not be '
+                    f'downloaded ({error.reason}); set model.pretrained to a file, or to None'
+                ) from error
+        del runner  # it holds the process group
 
 
 if __name__ == '__main__':

@@ -86,7 +86,7 @@ def check_folders(split: str, leaf: Mapping[str, Any]) -> None:
     if not root.is_dir():
         raise ValueError(
             f'the {split} data root {root} does not exist (looked from {Path.cwd()}); '
-            'set data_root to the folder that holds the data'
+            f'set {split}_dataloader.dataset(.dataset).data_root to the folder that holds the data'
         )
     if leaf.get('ann_file') and not (root / leaf['ann_file']).is_file():
         raise ValueError(  # mmseg would use all images of the folder instead

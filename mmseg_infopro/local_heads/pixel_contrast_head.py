@@ -75,12 +75,14 @@ class PixelContrastHead(BaseModule):
         labels = F.interpolate(labels.float(), embeddings.shape[2:], mode='nearest').long()
         embeddings, labels = embeddings.permute(0, 2, 3, 1).flatten(0, 2), labels.flatten()
         sampled = self.sample(labels)
-        loss = supervised_contrastive_loss(
-            embeddings[sampled],
-            labels[sampled],
-            labels[sampled] != self.ignore_index,
-            self.temperature,
-        )
+        # In half precision the sums over many positives would overflow.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            loss = supervised_contrastive_loss(
+                embeddings[sampled],
+                labels[sampled],
+                labels[sampled] != self.ignore_index,
+                self.temperature,
+            )
         return {self.loss_name: self.loss_weight * loss}
 
     def sample(self, labels: Tensor) -> Tensor:

@@ -2,6 +2,14 @@
 
 from .dry_step import PeakBytes, dry_step_peak, peak_beyond
 from .fake import UpperBounds, fake_copy
-from .sizes import parse_bytes
+from .sizes import format_bytes, parse_bytes
 
-__all__ = ['PeakBytes', 'UpperBounds', 'dry_step_peak', 'fake_copy', 'parse_bytes', 'peak_beyond']
+__all__ = [
+    'PeakBytes',
+    'UpperBounds',
+    'dry_step_peak',
+    'fake_copy',
+    'format_bytes',
+    'parse_bytes',
+    'peak_beyond',
+]

@@ -50,9 +50,10 @@ class DryAmpOptimWrapper(OptimWrapper):
 def dry_step_peak(
     model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
 ) -> PeakBytes:
-    """Measure the peak of the second ``train_step`` of a throw-away fake copy of ``model``.
+    """Measure the peak of a ``train_step`` of a throw-away fake copy of ``model``.
 
-    The second step is the steady state: the optimizer's state exists from its start. Bytes are
+    Steps are taken up to the second update of the parameters: the steady state, in which the
+    optimizer's state exists from the start. Bytes are
     those of tensors, exact up to data-dependent sizes, which count with their upper bound; what a
     device adds (context, workspaces, fragmentation) is not in them.
 
@@ -75,9 +76,12 @@ def dry_step_peak(
         tracker.track_gradients(fake_model)
         with tracker, UpperBounds():
             batch = make_batch()  # kept during the step, as a Runner keeps it
-            fake_model.train_step(batch, optim_wrapper)
+            num_steps = wrapper_cfg.get('accumulative_counts', 1)
+            for _ in range(num_steps):
+                fake_model.train_step(batch, optim_wrapper)
             tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
-            fake_model.train_step(batch, optim_wrapper)
+            for _ in range(num_steps):
+                fake_model.train_step(batch, optim_wrapper)
     return PeakBytes(
         total=tracker.peak_bytes.total(),
         parameters=tracker.peak_bytes['parameters'],

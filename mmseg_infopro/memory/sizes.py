@@ -22,3 +22,11 @@ def parse_bytes(size: int | str) -> int:
     if not match or unit is None or match[1].count('.') > 1 or float(match[1]) <= 0:
         raise ValueError(f"a size must be bytes or a text as '12GiB' or '2.7GB', got {size!r}")
     return int(float(match[1]) * unit)
+
+
+def format_bytes(num_bytes: int) -> str:
+    """Write a size for people, with the largest fitting unit of 1024: ``'9.29 GiB'``."""
+    for power, unit in ((3, 'GiB'), (2, 'MiB'), (1, 'KiB')):
+        if num_bytes >= 1024**power:
+            return f'{num_bytes / 1024**power:.2f} {unit}'
+    return f'{num_bytes} B'

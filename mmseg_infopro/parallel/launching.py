@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
@@ -58,6 +60,24 @@ def init_cpu_distributed(launcher: str) -> bool:
     os.environ.setdefault('MASTER_PORT', '29500')
     dist.init_process_group('gloo')
     return True
+
+
+@contextmanager
+def cpu_process_group(launcher: str) -> Iterator[None]:
+    """Open the group of :func:`init_cpu_distributed`, if there is to be one, and close it.
+
+    A gloo thread that needs the interpreter while it shuts down aborts the process. So all ranks
+    wait for each other, and what holds the group is dropped before the end.
+    """
+    opened = init_cpu_distributed(launcher)
+    try:
+        yield
+        if opened:
+            dist.barrier()
+    finally:
+        if opened:
+            gc.collect()
+            dist.destroy_process_group()
 
 
 def choose_model_wrapper(cfg: Config, launcher: str) -> None:

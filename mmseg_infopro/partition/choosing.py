@@ -29,7 +29,7 @@ def choose_boundaries(
         model: A segmentor on an unrolled backbone, its heads built.
         settings: ``model.local``.
         head_defaults: What the model fills in for local heads.
-        shape: Of the training step. Without it the plan is for one image of the data
+        shape: Of the training step. Without it the plan is for two images of the data
             preprocessor's size, since module peaks are almost proportional to the batch.
 
     Raises:

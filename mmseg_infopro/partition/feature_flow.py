@@ -40,9 +40,9 @@ def auxiliary_heads(model: EncoderDecoder) -> list[Any]:
 def trace_feature_flow(
     model: EncoderDecoder,
     shapes: Sequence[FeatureShape],
-    emitted_by: Sequence[int] | None = None,
-    emit_has_parameters: Sequence[bool] | None = None,
-    num_modules: int = 1,
+    emitted_by: Sequence[int],
+    emit_has_parameters: Sequence[bool],
+    num_modules: int,
 ) -> FeatureFlow:
     """Find out which features neck and heads read, by running them on fake tensors.
 
@@ -53,31 +53,35 @@ def trace_feature_flow(
     Args:
         model: The segmentor, built.
         shapes: Of the features.
-        emitted_by: The module that emits each feature; the tail if not given.
+        emitted_by: The module that emits each feature.
         emit_has_parameters: Whether the emit of each feature has parameters.
         num_modules: K.
     """
     tail = num_modules - 1
-    emitted_by = emitted_by or [tail] * len(shapes)
-    heads = auxiliary_heads(model)
     reads: list[set[int]] = [set() for _ in range(num_modules)]
-    if model.with_neck:
-        reads[tail] |= _features_read(model.neck, shapes)
-        return FeatureFlow(_frozen(reads), (tail,) * len(heads))
-    reads[tail] |= _features_read(model.decode_head, shapes)
-    shared = {index for index in reads[tail] if emit_has_parameters and emit_has_parameters[index]}
+    tail_reads, aux_reads = features_read(model, shapes)
+    reads[tail] |= tail_reads
+    shared = {index for index in tail_reads if emit_has_parameters[index]}
     aux_modules = []
-    for head in heads:
-        head_reads = _features_read(head, shapes)
+    for head_reads in aux_reads:
         emitters = {emitted_by[index] for index in head_reads}
         module = emitters.pop() if len(emitters) == 1 and not head_reads & shared else tail
         aux_modules.append(module)
         reads[module] |= head_reads
-    return FeatureFlow(_frozen(reads), tuple(aux_modules))
+    return FeatureFlow(tuple(map(frozenset, reads)), tuple(aux_modules))
 
 
-def _frozen(reads: Sequence[set[int]]) -> tuple[frozenset[int], ...]:
-    return tuple(map(frozenset, reads))
+def features_read(
+    model: EncoderDecoder, shapes: Sequence[FeatureShape]
+) -> tuple[frozenset[int], list[frozenset[int]]]:
+    """Return the features that the tail reads in any case, and each auxiliary head's.
+
+    Behind a neck, which reads for all of them, an auxiliary head reads no feature itself.
+    """
+    heads = auxiliary_heads(model)
+    if model.with_neck:
+        return _features_read(model.neck, shapes), [frozenset()] * len(heads)
+    return _features_read(model.decode_head, shapes), [_features_read(h, shapes) for h in heads]
 
 
 class _RecordedFeatures(tuple[Tensor, ...]):

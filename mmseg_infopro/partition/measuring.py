@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from ..backbones import FeatureShape, UnrolledBackbone, owned_parameters, trace_backbone
 from ..local_heads import build_local_heads, head_losses
 from ..memory import fake_copy, peak_beyond
-from .feature_flow import trace_feature_flow
+from .feature_flow import auxiliary_heads, features_read
 from .planning import StepBytes, UnitBytes
 
 
@@ -67,7 +67,10 @@ def measure_step(
         shape: Of the step.
     """
     trace = trace_backbone(model.backbone, shape.in_channels)
-    reads = trace_feature_flow(model, trace.features).reads[0]
+    tail_reads, aux_reads = features_read(model, trace.features)
+    # Those of several features are taken for the tail's.
+    movable = {i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1}
+    fixed_aux = [i for i in range(len(aux_reads)) if i not in movable]
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
@@ -81,6 +84,7 @@ def measure_step(
         backbone, saved = fake_model.backbone, _SavedBytes(fake_model)
         units: list[UnitBytes] = []
         features: list[Tensor] = []
+        feature_units: list[int] = []
         peaks: dict[tuple[FeatureShape, ...], int] = {}
         for unit in backbone.units():
             with saved:
@@ -99,11 +103,19 @@ def measure_step(
                     saved=saved.take(),
                     state=_num_bytes(tree_leaves(state)),
                     gradients=_gradient_bytes(backbone, unit.owns),
-                    retained=_num_bytes(feature for i, feature in emitted.items() if i in reads),
+                    retained=_num_bytes(
+                        feature for i, feature in emitted.items() if i in tail_reads
+                    ),
                     heads=peaks[border],
                 )
             )
-        tail_heads = _peak_of_tail(fake_model, features, samples)
+            feature_units += [len(units) - 1] * len(emitted)
+        tail_heads = _peak_of_tail(fake_model, features, samples, fixed_aux)
+        for aux, feature in movable.items():
+            # What it adds to other heads: their peaks do not fall together.
+            extra = _peak_of_tail(fake_model, features, samples, [*fixed_aux, aux]) - tail_heads
+            unit = units[feature_units[feature]]
+            units[feature_units[feature]] = replace(unit, auxiliary=unit.auxiliary + extra)
     # Parameters, and as much again for the momentum of SGD: the same in every partition.
     fixed = _num_bytes([*model.parameters(), *model.parameters(), image])
     return StepBytes(tuple(units), tail_heads, fixed)
@@ -153,13 +165,17 @@ def _peak_of_heads(
 
 
 def _peak_of_tail(
-    model: EncoderDecoder, features: list[Tensor], samples: list[SegDataSample]
+    model: EncoderDecoder,
+    features: list[Tensor],
+    samples: list[SegDataSample],
+    aux_heads: Sequence[int],
 ) -> int:
+    heads = auxiliary_heads(model)
+
     def step() -> None:
         inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
         losses = [model._decode_head_forward_train(inputs, samples)]
-        if model.with_auxiliary_head:
-            losses.append(model._auxiliary_head_forward_train(inputs, samples))
+        losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
         _total(losses).backward()
 
     return peak_beyond(step)

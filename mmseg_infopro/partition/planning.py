@@ -22,6 +22,8 @@ class UnitBytes:
         gradients: Of its parameters; they stay from its backward pass to the optimizer step.
         retained: Features that a later module reads.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
+        auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
+            train with the module that the unit is in.
     """
 
     name: str
@@ -30,6 +32,7 @@ class UnitBytes:
     gradients: int = 0
     retained: int = 0
     heads: int = 0
+    auxiliary: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class StepBytes:
 
     Attributes:
         units: In the order of the forward pass.
-        tail_heads: Peak of neck, decode head and auxiliary heads.
+        tail_heads: Peak of neck, decode head and the auxiliary heads that always train there.
         fixed: What is alive all the time: parameters, optimizer state, the batch.
     """
 
@@ -97,9 +100,11 @@ class _SegmentCosts:
         self.saved = list(accumulate((unit.saved for unit in step.units), initial=0))
         left = (unit.gradients + unit.retained for unit in step.units)
         self.left = list(accumulate(left, initial=step.fixed))
+        self.auxiliary = list(accumulate((unit.auxiliary for unit in step.units), initial=0))
 
     def peak(self, start: int, end: int) -> int:
         units = self.step.units
         heads = self.step.tail_heads if end == len(units) else units[end - 1].heads
+        heads += self.auxiliary[end] - self.auxiliary[start]
         state = units[start - 1].state if start else 0
         return self.left[start] + state + self.saved[end] - self.saved[start] + heads

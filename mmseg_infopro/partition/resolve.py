@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
-from ..memory import PeakBytes, dry_step_peak, parse_bytes
+from ..memory import PeakBytes, dry_step_peak, format_bytes, parse_bytes
 from .choosing import choose_boundaries
-from .measuring import StepShape, training_batch
+from .measuring import StepShape, measure_step, training_batch
+from .planning import module_peaks, plan_boundaries
 from .settings import PARTITION_KEYS, LocalSettings, read_local_settings
+
+PLANNING_ERROR = 1.1
+"""A plan's peak is taken to be at most this factor above that of the dry step."""
 
 
 def resolve(cfg: Config) -> Config:
@@ -30,8 +36,15 @@ def resolve(cfg: Config) -> Config:
         ValueError: ``model.local`` does not fit the model, or nothing fits the cap.
     """
     cfg = deepcopy(cfg)
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError('the config has no model')
     if 'local' not in cfg.model:
         return cfg
+    if 'InfoPro' not in str(cfg.model.get('type')):
+        raise ValueError(
+            f'model.local needs a segmentor that trains in local modules, got model.type='
+            f'{cfg.model.get("type")!r}; valid: InfoProEncoderDecoder, InfoProCascadeEncoderDecoder'
+        )
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
         boundaries = _fit_cap(cfg, settings, parse_bytes(settings.memory_cap))
@@ -55,17 +68,23 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     model_cfg.pop('pretrained', None)
     if 'local' in model_cfg:
         model_cfg.local = ConfigDict(num_modules=1)
+    return _build(model_cfg)
+
+
+def _build(model_cfg: ConfigDict) -> EncoderDecoder:
     with DefaultScope.overwrite_default_scope('mmseg'):
-        return MODELS.build(model_cfg)
+        try:
+            return MODELS.build(model_cfg)
+        except (AssertionError, AttributeError, KeyError) as error:
+            raise ValueError(f'the model cannot be built from the config: {error}') from error
 
 
 def config_peak(cfg: Config) -> PeakBytes:
     """Take a dry step of a config with its own batch size, crop, optimizer and precision."""
     model_cfg = deepcopy(cfg.model)
     model_cfg.pop('pretrained', None)
+    model, shape = _build(model_cfg), step_shape(cfg)
     with DefaultScope.overwrite_default_scope('mmseg'):
-        model = MODELS.build(model_cfg)
-        shape = step_shape(cfg)
         return dry_step_peak(model, cfg.optim_wrapper, lambda: training_batch(shape))
 
 
@@ -81,8 +100,12 @@ def step_shape(cfg: Config) -> StepShape:
     wrapper = cfg.get('optim_wrapper', {})
     autocast = None
     if wrapper.get('type') == 'AmpOptimWrapper':
-        autocast = getattr(torch, wrapper.get('dtype') or 'float16')
-    mean = cfg.model.get('data_preprocessor', {}).get('mean') or [0] * 3
+        autocast = getattr(torch, wrapper.get('dtype') or 'float16', None)
+        if autocast not in (torch.float16, torch.bfloat16, torch.float32):
+            raise ValueError(
+                f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
+            )
+    mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
     return StepShape(batch_size, training_crop(cfg), len(mean), autocast)
 
 
@@ -92,7 +115,7 @@ def training_crop(cfg: Config) -> tuple[int, int]:
     Raises:
         ValueError: Neither the data preprocessor nor the training pipeline has a fixed size.
     """
-    size = cfg.model.get('data_preprocessor', {}).get('size')
+    size = (cfg.model.get('data_preprocessor') or {}).get('size')
     if size is None:
         dataset = cfg.get('train_dataloader', {}).get('dataset', {})
         while 'dataset' in dataset:
@@ -107,22 +130,25 @@ def training_crop(cfg: Config) -> tuple[int, int]:
 
 
 def _fit_cap(cfg: Config, settings: LocalSettings, cap: int) -> tuple[str, ...]:
+    """Try K=1, 2, ...: what the plan says is far above the cap is not worth a dry step."""
     model = build_end_to_end(cfg)
-    num_units = len(model.backbone.units())
+    logger = MMLogger.get_current_instance()
+    step = measure_step(model, settings.heads, model.head_defaults(), step_shape(cfg))
     smallest, smallest_modules = sys.maxsize, 0
-    for num_modules in range(1, num_units + 1):
-        wish = LocalSettings(num_modules=num_modules, heads=settings.heads)
-        boundaries = choose_boundaries(model, wish, model.head_defaults(), step_shape(cfg))
+    for num_modules in range(1, len(step.units) + 1):
+        boundaries = plan_boundaries(step, num_modules)
+        planned = max(module_peaks(step, boundaries))
+        if planned > PLANNING_ERROR * min(cap, smallest) and smallest_modules:
+            continue
         trial = deepcopy(cfg)
-        set_partition(trial, boundaries=list(boundaries))
+        set_partition(trial, boundaries=boundaries)
         peak = config_peak(trial).total
+        logger.info(f'{num_modules} local modules: predicted peak {format_bytes(peak)}')
         if peak <= cap:
-            return boundaries
-        if peak >= smallest:
-            break
-        smallest, smallest_modules = peak, num_modules
+            return tuple(boundaries)
+        if peak < smallest:
+            smallest, smallest_modules = peak, num_modules
     raise ValueError(
-        f'local.memory_cap of {cap / 2**30:.2f} GiB fits no partition: the smallest peak found is '
-        f'{smallest / 2**30:.2f} GiB with num_modules={smallest_modules}; '
-        'use a smaller batch or crop'
+        f'local.memory_cap={settings.memory_cap} fits no partition: the smallest peak found is '
+        f'{format_bytes(smallest)} with num_modules={smallest_modules}; use a smaller batch or crop'
     )

@@ -212,7 +212,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         for number, head in enumerate(self.border_heads(index)):
             values = head_losses(head, border, data_samples, image)
             for name, weight in loss_weights(head).items():
-                values[name.replace('loss', 'lambda')] = image.new_tensor(weight)
+                values[f'lambda_{name.removeprefix("loss_")}'] = image.new_full((), weight)
             if values.keys() & losses.keys():
                 values = add_prefix(values, f'{number}')
             losses |= values
@@ -244,6 +244,10 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 f'{describe_partition(self.boundaries)}; set model.local.warm_start=True to start '
                 'from it with fresh local heads'
             )
+        for name in list(state_dict):
+            boundary = trained_boundaries([name.removeprefix(prefix)])
+            if boundary and boundary[0] not in self.boundaries:
+                del state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

@@ -63,7 +63,7 @@ def local_train_step(
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
         if index == len(model.boundaries):
             optim_wrapper.update_params(loss)
-        else:
+        elif loss.requires_grad:  # else the module is frozen, heads included
             backward_uncounted(optim_wrapper, loss)
     return {'loss': torch.stack(module_totals).sum(), **log_vars}
 

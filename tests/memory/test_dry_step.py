@@ -14,7 +14,7 @@ SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)
 
 
 def real_peak(model, num_steps=2):
-    """Count the bytes of real tensors, by torch's own tracker where it can: K=1."""
+    """Count the bytes of real tensors."""
     from mmengine.optim import OptimWrapper
 
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
@@ -85,6 +85,13 @@ def test_mixed_precision_needs_fewer_bytes(dtype):
     amp = dict(SGD, type='AmpOptimWrapper', dtype=dtype, loss_scale='dynamic')
     full, half = (dry_step_peak(model, wrapper, lambda: batch(256)) for wrapper in (SGD, amp))
     assert half.activations < 0.85 * full.activations
+
+
+@pytest.mark.parametrize('counts', [1, 3])
+def test_the_optimizers_state_is_counted_under_accumulation(counts):
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    peak = dry_step_peak(model, dict(SGD, accumulative_counts=counts), batch)
+    assert peak.optimizer_state == sum(p.nbytes for p in model.parameters())
 
 
 def test_clipping_reads_a_value_and_still_runs_dry():

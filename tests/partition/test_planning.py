@@ -12,7 +12,7 @@ from mmseg_infopro.partition.planning import TOLERANCE
 def random_step(seed: int, num_units: int = 8) -> StepBytes:
     draw = random.Random(seed).randrange
     units = tuple(
-        UnitBytes(f'unit{i}', draw(1, 100), draw(20), draw(10), draw(15), draw(60))
+        UnitBytes(f'unit{i}', draw(1, 100), draw(20), draw(10), draw(15), draw(60), draw(30))
         for i in range(num_units)
     )
     return StepBytes(units, tail_heads=draw(80), fixed=draw(50))
@@ -23,6 +23,7 @@ def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
     for start, end in zip((0, *cuts), (*cuts, len(step.units)), strict=True):
         units = step.units[start:end]
         heads = step.tail_heads if end == len(step.units) else units[-1].heads
+        heads += sum(unit.auxiliary for unit in units)
         entry = step.units[start - 1].state if start else 0
         peaks.append(left + entry + sum(unit.saved for unit in units) + heads)
         left += sum(unit.gradients + unit.retained for unit in units)

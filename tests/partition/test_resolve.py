@@ -1,13 +1,15 @@
 """From a config with a wish to a config with boundaries."""
 
 from copy import deepcopy
+from itertools import combinations
 
 import pytest
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
-from mmseg_infopro.partition import config_peak
+from mmseg_infopro.backbones import boundary_names
+from mmseg_infopro.partition import build_end_to_end, config_peak
 from tests.models import model_config
 
 
@@ -57,8 +59,50 @@ def test_a_cap_gets_the_fewest_modules_that_fit():
         assert config_peak(resolved).total <= cap
 
 
+def test_a_cap_is_found_beyond_a_larger_peak_of_fewer_modules():
+    # Two modules need more than three where heads at the stem's resolution are heavy.
+    trials = {k: resolve(config(dict(num_modules=k), BATCH)) for k in range(1, 10)}
+    peaks = {k: config_peak(trial).total for k, trial in trials.items()}
+    smallest = min(peaks, key=peaks.get)
+    resolved = resolve(config(dict(memory_cap=peaks[smallest]), BATCH))
+    assert config_peak(resolved).total <= peaks[smallest]
+
+
+@pytest.mark.parametrize('num_modules', [2, 3])
+def test_the_plan_is_nearly_as_good_as_the_best_dry_step(num_modules):
+    names = boundary_names(build_end_to_end(config(dict(num_modules=1))).backbone)
+    peaks = {}
+    for boundaries in combinations(names, num_modules - 1):
+        peaks[boundaries] = config_peak(config(dict(boundaries=list(boundaries)), BATCH)).total
+    plan = tuple(resolve(config(dict(num_modules=num_modules), BATCH)).model.local.boundaries)
+    assert peaks[plan] <= 1.05 * min(peaks.values())
+
+
+def test_a_segmentor_without_local_modules_is_named():
+    cfg = config(dict(num_modules=2), BATCH)
+    cfg.model.type = 'EncoderDecoder'
+    with pytest.raises(ValueError, match=r"needs a segmentor .* got model.type='EncoderDecoder'"):
+        resolve(cfg)
+
+
+def test_a_backbone_setting_that_cannot_be_built_is_named():
+    cfg = config(dict(num_modules=2), BATCH)
+    cfg.model.backbone.depth = 17
+    with pytest.raises(ValueError, match=r'the model cannot be built .*depth 17'):
+        resolve(cfg)
+
+
+def test_an_unknown_precision_is_named():
+    cfg = config(dict(num_modules=2), BATCH)
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype='fp16')
+    with pytest.raises(ValueError, match="dtype must be float16 or bfloat16, got 'fp16'"):
+        resolve(cfg)
+
+
 def test_a_cap_that_nothing_fits_names_the_smallest_peak():
-    with pytest.raises(ValueError, match=r'memory_cap .* fits no partition: the smallest peak'):
+    with pytest.raises(
+        ValueError, match=r'memory_cap=1MB fits no partition: the smallest peak found is .* MiB'
+    ):
         resolve(config(dict(memory_cap='1MB'), BATCH))
 
 

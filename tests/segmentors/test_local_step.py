@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 
+from mmseg_infopro.memory.dry_step import DryAmpOptimWrapper
 from tests.models import (
     BACKBONES,
     BN,
@@ -289,3 +290,54 @@ def test_many_auxiliary_heads_train_where_their_features_are():
     log_vars = model.train_step(batch(), KeepGradients.wrap(model))
     assert {f'aux_{index}.loss_ce' for index in range(4)} <= log_vars.keys()
     assert gradients(model).keys() == {name for name, _ in model.named_parameters()}
+
+
+class ScalingWrapper(OptimWrapper):
+    """Scales losses in its own backward, as mixed precision does."""
+
+    def backward(self, loss, **kwargs):
+        super().backward(1024 * loss, **kwargs)
+
+
+@pytest.mark.parametrize('num_modules', [1, 3])
+def test_every_modules_loss_goes_through_the_wrappers_scaling(num_modules):
+    plain = build(model_config(local=local(num_modules)))
+    scaled = deepcopy(plain)
+    plain.train_step(batch(), KeepGradients.wrap(plain))
+    wrapper = ScalingWrapper(torch.optim.SGD(scaled.parameters(), lr=0.0))
+    wrapper.zero_grad = lambda **_: None
+    scaled.train_step(batch(), wrapper)
+    expected = {name: 1024 * gradient for name, gradient in gradients(plain).items()}
+    assert_equal(gradients(scaled), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize('num_modules', [1, 3])
+def test_bfloat16_trains(num_modules):
+    model = build(model_config(local=local(num_modules)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    wrapper = DryAmpOptimWrapper(dtype='bfloat16', optimizer=optimizer)
+    losses = [model.train_step(batch(), wrapper)['loss'].item() for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_frozen_module_is_passed():
+    model = build(model_config(local=local(3)))
+    for parameter in model.module_parameters(0).values():
+        parameter.requires_grad_(False)
+    model.train_step(batch(), KeepGradients.wrap(model))
+    trained = model.module_parameters(1).keys() | model.module_parameters(2).keys()
+    assert gradients(model).keys() == trained
+
+
+def test_the_step_frees_a_modules_activations_before_the_next_one():
+    model = build(model_config(local=local(3)))
+    alive = []
+    model.backbone.layer1[0].register_forward_hook(
+        lambda layer, args, output: alive.append(weakref.ref(output.untyped_storage()))
+    )
+    seen = []
+    model.backbone.layer2[0].register_forward_pre_hook(
+        lambda layer, args: seen.append(alive[0]() is None)
+    )
+    model.train_step(batch(), KeepGradients.wrap(model))
+    assert seen == [True]

@@ -118,3 +118,28 @@ def test_help_has_an_example(tool: str, run: Run) -> None:
     outcome = run(tool, '--help')
     assert outcome.status == 0
     assert f'python tools/{tool}.py configs/' in outcome.out
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'model.pretrained={}',
+        'model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint={}',
+    ],
+)
+def test_hostile_pretrained_weights_are_not_run(
+    config: Path, hostile: Path, run: Run, option: str
+) -> None:
+    outcome = run('train', config, '--cfg-options', *option.format(hostile).split())
+    assert 'contains pickled code (posix.system)' in outcome.error
+    assert not (hostile.parent / 'trace').exists()
+
+
+def test_a_variable_of_the_config_file_is_not_ignored(config: Path, run: Run) -> None:
+    error = run('train', config, '--cfg-options', 'data_root=elsewhere').error
+    assert '--cfg-options data_root=elsewhere would change nothing' in error
+
+
+def test_options_that_do_not_fit_are_named(config: Path, run: Run) -> None:
+    error = run('train', config, '--cfg-options', 'param_scheduler.5.end=3').error
+    assert '--cfg-options do not fit the config' in error
