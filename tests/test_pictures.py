@@ -12,8 +12,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmseg_infopro.config_options import read_config
 from mmseg_infopro.pictures import Example, colour_labels, comparison_figure, make_example
-from mmseg_infopro.running import read_config
 
 CONFIG = Path(__file__).parents[1] / 'configs/streets/infopro_deeplabv3_r18.py'
 PALETTE = [[10, 20, 30], [40, 50, 60]]

@@ -28,6 +28,7 @@ from rich.table import Table
 warnings.filterwarnings('ignore')
 
 from mmseg_infopro.commands import command, progress_bar  # noqa: E402
+from mmseg_infopro.config_options import read_config  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
 from mmseg_infopro.datasets.label_statistics import (  # noqa: E402
     class_counts,
@@ -36,7 +37,7 @@ from mmseg_infopro.datasets.label_statistics import (  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
 from mmseg_infopro.partition import config_peak, resolve, set_partition  # noqa: E402
 from mmseg_infopro.pictures import comparison_figure, make_example  # noqa: E402
-from mmseg_infopro.running import prepare_training, read_config  # noqa: E402
+from mmseg_infopro.training import prepare_training  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 CONFIG = CONFIGS / 'streets/infopro_deeplabv3_r18.py'

@@ -16,8 +16,8 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mmseg_infopro.commands import command
+from mmseg_infopro.config_options import read_config
 from mmseg_infopro.exporting import export
-from mmseg_infopro.running import read_config
 
 
 def parse_args() -> argparse.Namespace:

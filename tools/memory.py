@@ -22,8 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 from mmseg_infopro.commands import command
+from mmseg_infopro.config_options import read_config
 from mmseg_infopro.partition import config_peak, resolve, set_partition
-from mmseg_infopro.running import read_config
 
 
 def parse_args() -> argparse.Namespace:

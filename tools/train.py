@@ -16,8 +16,9 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from mmseg_infopro.commands import command, traceback_in_log
+from mmseg_infopro.config_options import choose_work_dir, read_config, use_amp
 from mmseg_infopro.parallel import cpu_process_group
-from mmseg_infopro.running import choose_work_dir, prepare_training, read_config, use_amp
+from mmseg_infopro.training import prepare_training
 
 
 def parse_args() -> argparse.Namespace:

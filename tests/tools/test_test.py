@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from mmseg_infopro.running import choose_work_dir, prepare_testing, read_config
+from mmseg_infopro.config_options import choose_work_dir, read_config
+from mmseg_infopro.testing import prepare_testing
 from tests.tools.conftest import Run, Trained, write_config
 
 

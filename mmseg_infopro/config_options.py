@@ -1,0 +1,82 @@
+"""Reading a config and the options of a command line, so that none is ignored in silence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.runner import Runner
+
+from .partition import PARTITION_KEYS, set_partition
+
+
+def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config and merge options into it; a partition among them replaces the config's.
+
+    Raises:
+        ValueError: There is no such file, or it cannot be read as a config.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f'the config {path} does not exist')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise ValueError(f'the config {path} cannot be read: {error}') from error
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError(f'the config {path} has no model')
+    options = dict(cfg_options or {})
+    _refuse_variables(cfg, options)
+    keys = [key for key in PARTITION_KEYS if f'model.local.{key}' in options]
+    if len(keys) == 1 and 'local' in cfg.model:
+        value = options.pop(f'model.local.{keys[0]}')
+        set_partition(cfg, **{keys[0]: _as_list(value) if keys[0] == 'boundaries' else value})
+    try:
+        cfg.merge_from_dict(options)
+    except (AssertionError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f'--cfg-options do not fit the config {path}: {error}') from error
+    return cfg
+
+
+def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
+    """A value that a config file used while it was read has no effect any more."""
+    read = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline', 'auto_scale_lr'}
+    variables = [key for key in options if '.' not in key and key in cfg and key not in read]
+    used = [key for key in variables if key not in ('find_unused_parameters', 'sync_bn')]
+    if used:
+        raise ValueError(
+            f'--cfg-options {used[0]}={options[used[0]]} would change nothing: {used[0]} is a '
+            'variable of the config file; set the keys that it went into, as '
+            'train_dataloader.dataset.dataset.data_root or train_cfg.max_iters'
+        )
+
+
+def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
+    """Set ``cfg.work_dir``: what was asked for, what the config says, or one named after it."""
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
+
+
+def use_amp(cfg: Config) -> None:
+    """Train with automatic mixed precision and dynamic loss scaling.
+
+    Raises:
+        ValueError: There is no accelerator, or the optimizer wrapper is not a plain one.
+    """
+    if get_device() == 'cpu':
+        raise ValueError('--amp needs an accelerator, and torch finds none on this machine')
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(
+            f'--amp replaces an OptimWrapper, but optim_wrapper.type is {cfg.optim_wrapper.type}'
+        )
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
