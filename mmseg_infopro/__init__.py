@@ -9,6 +9,7 @@ from .dependencies import require_mmseg
 require_mmseg()
 
 from . import backbones, config_scopes, datasets, hooks, local_heads, parallel, segmentors  # noqa: E402
+from .localizing import localize  # noqa: E402
 from .partition import resolve  # noqa: E402
 
 __version__ = '0.1.0'
@@ -19,6 +20,7 @@ __all__ = [
     'datasets',
     'hooks',
     'local_heads',
+    'localize',
     'parallel',
     'resolve',
     'segmentors',

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
+from mmengine.utils import get_installed_path
 
 from .partition import PARTITION_KEYS, set_partition
+
+PACKAGES = ('mmseg', 'mmseg_infopro')
+"""Whose configs can be named as ``package::name``."""
 
 
 def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
     """Read a config and merge options into it; a partition among them replaces the config's.
 
+    Args:
+        path: A file, or ``mmseg::name`` for one that an installed package ships.
+        cfg_options: By dotted key.
+
     Raises:
-        ValueError: There is no such file, or it cannot be read as a config.
+        ValueError: There is no such config, it cannot be read, or an option does not fit.
     """
-    if not Path(path).is_file():
-        raise ValueError(f'the config {path} does not exist')
+    file = config_file(path)
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(file)
     except Exception as error:
         raise ValueError(f'the config {path} cannot be read: {error}') from error
     if not isinstance(cfg.get('model'), Mapping):
@@ -39,6 +47,27 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
     except (AssertionError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f'--cfg-options do not fit the config {path}: {error}') from error
     return cfg
+
+
+def config_file(path: str) -> Path:
+    """Return the file of a config: itself, or the installed one that ``package::name`` means.
+
+    Raises:
+        ValueError: There is none.
+    """
+    package, separator, name = path.rpartition('::')
+    if not separator:
+        if not Path(path).is_file():
+            raise ValueError(f'the config {path} does not exist')
+        return Path(path)
+    if package not in PACKAGES:
+        raise ValueError(f'{path} must begin with one of {", ".join(p + "::" for p in PACKAGES)}')
+    folder = Path(get_installed_path(package)) / '.mim' / 'configs'
+    if not (folder / name).is_file():
+        names = [str(file.relative_to(folder)) for file in folder.rglob('*.py')]
+        near = ', '.join(get_close_matches(name, names)) or 'none'
+        raise ValueError(f'{package} ships no config {name}; names that are near: {near}')
+    return folder / name
 
 
 def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:

@@ -38,6 +38,7 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     check_sync_batch_norm(cfg, launcher)
     cfg = resolve(cfg)
     choose_model_wrapper(cfg, launcher)
+    add_first_step_check(cfg)
     if resume or (cfg.get('resume') and not cfg.get('load_from')):
         cfg.load_from = find_resume_checkpoint(cfg.work_dir)
         cfg.resume = True
@@ -56,6 +57,14 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     return cfg
 
 
+def add_first_step_check(cfg: Config) -> None:
+    """Have the first update of a model with local modules checked, if the config does not yet."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    checked = any('FirstStepCheckHook' in str(hook.get('type')) for hook in hooks)
+    if 'local' in cfg.model and not checked:
+        cfg.custom_hooks = [*hooks, dict(type='FirstStepCheckHook')]
+
+
 def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
     """Check that weights to start from are of the config's partition, or that it may differ.
 
@@ -65,8 +74,10 @@ def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
     local = cfg.model.get('local')
     if local is None or local.get('warm_start'):
         return
-    trained = trained_boundaries(list(weights))
-    if set(trained) != set(local.boundaries):
+    trained, boundaries = trained_boundaries(list(weights)), list(local.boundaries)
+    # Frozen modules, the first ones, have no local heads and so leave no trace in a checkpoint.
+    frozen = boundaries[: len(boundaries) - len(trained)] if trained else []
+    if [*frozen, *trained] != boundaries:
         raise ValueError(
             f'the checkpoint {cfg.load_from} is of the partition {describe_partition(trained)}, '
             f'the model of {describe_partition(local.boundaries)}; to start from its weights, '

@@ -23,14 +23,15 @@ from rich.table import Table
 
 from mmseg_infopro.commands import command
 from mmseg_infopro.config_options import read_config
-from mmseg_infopro.partition import config_peak, resolve, set_partition
+from mmseg_infopro.localizing import localize
+from mmseg_infopro.partition import config_peak, resolve
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='a config file with model.local')
+    parser.add_argument('config', help='a config file, or mmseg::NAME for one of mmseg')
     parser.add_argument(
         '--num-modules',
         nargs='+',
@@ -74,13 +75,10 @@ def show(rows: list[dict[str, Any]], baseline: int) -> None:
 def main() -> None:
     args = parse_args()
     cfg = read_config(args.config, args.cfg_options)
-    if 'local' not in cfg.model:
-        raise ValueError(f'{args.config} has no model.local; give the config of a local model')
-    wishes: list[dict[str, Any]] = [dict(num_modules=k) for k in args.num_modules or ()]
-    wishes = [dict(num_modules=1), *(w for w in wishes if w['num_modules'] != 1)]
-    configs = [Config(cfg.to_dict()) for _ in wishes]
-    for trial, wish in zip(configs, wishes, strict=True):
-        set_partition(trial, **wish)
+    if args.num_modules is None and 'local' not in cfg.model:
+        raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
+    numbers = dict.fromkeys([1, *(args.num_modules or ())])
+    configs = [localize(cfg, num_modules) for num_modules in numbers]
     if args.num_modules is None:
         configs.append(cfg)
     rows = [measure(trial) for trial in track(configs, 'dry steps', transient=True)]

@@ -3,6 +3,8 @@
 Example:
     python tools/train.py configs/infopro_deeplabv3_cityscapes.py --work-dir work_dirs/first \\
         --cfg-options model.local.num_modules=4
+    python tools/train.py mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py \\
+        --num-modules 4
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from mmengine.runner import Runner
 
 from mmseg_infopro.commands import command, traceback_in_log
 from mmseg_infopro.config_options import choose_work_dir, read_config, use_amp
+from mmseg_infopro.localizing import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.parallel import cpu_process_group
 from mmseg_infopro.training import prepare_training
 
@@ -25,7 +28,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='a config file; configs are code, run only what you trust')
+    parser.add_argument(
+        'config',
+        help='a config file, or mmseg::NAME for one of mmseg; configs are code, run only what you '
+        'trust',
+    )
+    add_partition_arguments(parser)
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--resume', action='store_true', help='go on from the last checkpoint in the work dir'
@@ -50,7 +58,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = apply_partition_arguments(read_config(args.config, args.cfg_options), args)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
     if args.amp:

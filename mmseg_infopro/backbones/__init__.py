@@ -1,5 +1,6 @@
 """Backbone wrappers: mmseg's backbones, unrolled into units that they can be cut between."""
 
+from .refused import REFUSED
 from .resnet import (
     InfoProResNeSt,
     InfoProResNet,
@@ -20,6 +21,7 @@ from .unrolled import (
 )
 
 __all__ = [
+    'REFUSED',
     'BackboneTrace',
     'Emit',
     'FeatureShape',

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ..memory import fake_copy
+from ..memory import UpperBounds, fake_copy
 from .unrolled import UnrolledBackbone
 
-IMAGE_SIZE = 256
-"""Height and width of the traced image, in pixels: a multiple of every usual stride."""
+BATCH_SIZE = 2
+"""Of traced images: norm layers on pooled features refuse a single one in training."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,40 @@ class FeatureShape:
 
 @dataclass(frozen=True)
 class BackboneTrace:
-    """What flows where: the border features after each unit, and the ``out_indices`` features."""
+    """What flows where in training.
+
+    Attributes:
+        borders: Shapes of the border features after each unit, by the unit's name.
+        features: Shapes of the ``out_indices`` features.
+        samples: The same features as shapes ``(B, C, H, W)``, of images of ``example_size``.
+    """
 
     borders: dict[str, tuple[FeatureShape, ...]]
     features: tuple[FeatureShape, ...]
+    samples: tuple[torch.Size, ...]
 
 
 def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> BackboneTrace:
-    """Run the units once, in eval mode, on a fake image; the backbone is not touched."""
+    """Run the units once, in training mode, on fake images; the backbone is not touched."""
     mode = FakeTensorMode()
     fake_backbone = fake_copy(backbone, mode)
-    fake_backbone.eval()  # not chained: mmseg's ResNet.train returns None
+    fake_backbone.train()  # not chained: mmseg's ResNet.train returns None
     borders: dict[str, tuple[FeatureShape, ...]] = {}
-    features: list[FeatureShape] = []
-    with mode, torch.no_grad():
-        state = torch.empty(1, in_channels, IMAGE_SIZE, IMAGE_SIZE)
+    features: list[Tensor] = []
+    height, width = backbone.example_size()
+    with mode, torch.no_grad(), UpperBounds():
+        state = torch.empty(BATCH_SIZE, in_channels, height, width)
         for unit in fake_backbone.units():
             state = unit.apply(fake_backbone, state)
-            borders[unit.name] = tuple(map(_shape, fake_backbone.border_features(state)))
-            features += [_shape(emit.apply(fake_backbone, state)) for emit in unit.emits]
-    return BackboneTrace(borders, tuple(features))
+            border = fake_backbone.border_features(state)
+            borders[unit.name] = tuple(_shape(feature, width) for feature in border)
+            features += [emit.apply(fake_backbone, state) for emit in unit.emits]
+    return BackboneTrace(
+        borders,
+        tuple(_shape(feature, width) for feature in features),
+        tuple(feature.shape for feature in features),
+    )
 
 
-def _shape(feature: Tensor) -> FeatureShape:
-    return FeatureShape(feature.shape[1], IMAGE_SIZE / feature.shape[-1])
+def _shape(feature: Tensor, image_width: int) -> FeatureShape:
+    return FeatureShape(feature.shape[1], image_width / feature.shape[-1])

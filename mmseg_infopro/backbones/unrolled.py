@@ -63,6 +63,10 @@ class UnrolledBackbone(nn.Module, ABC):
         """Return what a local head reads at a border: feature maps of shape ``(B, C, H, W)``."""
         return [state]
 
+    def example_size(self) -> tuple[int, int]:
+        """Return height and width of an image that the backbone takes, to trace shapes with."""
+        return 256, 256  # a multiple of every usual stride
+
 
 def numbered_emits(units: Sequence[Unit]) -> list[list[tuple[int, Emit]]]:
     """Return each unit's emits with the indices of their features."""

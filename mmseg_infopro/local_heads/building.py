@@ -87,29 +87,53 @@ def _build_head(cfg: dict[str, Any], border: Sequence[FeatureShape], defaults: C
     head_class = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
     if head_class is None:
         raise ValueError('it is not registered')
-    in_index = cfg.get('in_index', 0)
-    many = isinstance(in_index, (list, tuple))
-    channels = [border[i].channels for i in in_index] if many else border[in_index].channels
-    if 'in_channels' in cfg and cfg['in_channels'] != channels:
-        raise ValueError(f'in_channels must be {channels} there, got {cfg["in_channels"]}')
-    known = {
-        **defaults,
-        'in_index': in_index,
-        'in_channels': channels,
-        'stride': border[in_index[0] if many else in_index].stride,
-    }
-    accepted = _accepted_arguments(head_class)
-    return MODELS.build({**{k: v for k, v in known.items() if k in accepted}, **cfg})
+    known = {**defaults, **_border_arguments(cfg.get('in_index'), border)}
+    if 'in_channels' in cfg and cfg['in_channels'] != known['in_channels']:
+        raise ValueError(
+            f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
+        )
+    arguments = _arguments(head_class)
+    filled = {name: value for name, value in known.items() if name in arguments}
+    if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
+        filled['channels'] = _default_channels(border)
+    return MODELS.build({**filled, **cfg})
 
 
-def _accepted_arguments(head_class: type) -> set[str]:
-    """Names that the constructor takes, through the ``**kwargs`` of its parents."""
-    names: set[str] = set()
+def _border_arguments(
+    in_index: int | Sequence[int] | None, border: Sequence[FeatureShape]
+) -> dict[str, Any]:
+    """Return what tells a head its inputs: without ``in_index``, all that the border offers."""
+    if in_index is None:
+        in_index = 0 if len(border) == 1 else list(range(len(border)))
+    if isinstance(in_index, int):
+        shape = border[in_index]
+        return dict(in_index=in_index, in_channels=shape.channels, stride=shape.stride)
+    return dict(
+        in_index=in_index,
+        in_channels=[border[index].channels for index in in_index],
+        stride=border[in_index[0]].stride,
+        input_transform='resize_concat',
+    )
+
+
+def _default_channels(border: Sequence[FeatureShape]) -> int:
+    """Return half the border's channels, as the paper's task head has: 512 of 1024.
+
+    At most 512, since early borders of wide networks have large maps, and a multiple of 32, which
+    group norms divide.
+    """
+    channels = sum(shape.channels for shape in border)
+    return min(512, max(32, channels // 64 * 32))
+
+
+def _arguments(head_class: type) -> dict[str, inspect.Parameter]:
+    """Return what the constructor takes by name, through the ``**kwargs`` of its parents."""
+    arguments: dict[str, inspect.Parameter] = {}
     for parent in head_class.__mro__:
         if '__init__' not in vars(parent):
             continue
         parameters = inspect.signature(vars(parent)['__init__']).parameters
-        names.update(parameters)
+        arguments = {**parameters, **arguments}
         if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
             break
-    return names
+    return arguments

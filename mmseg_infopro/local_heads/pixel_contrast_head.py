@@ -12,6 +12,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
 from torch import Tensor, nn
 
+from .border import concatenate, total_channels
+
 
 @MODELS.register_module()
 class PixelContrastHead(BaseModule):
@@ -24,7 +26,7 @@ class PixelContrastHead(BaseModule):
     contribute 0.
 
     Args:
-        in_channels: Channels of the border feature.
+        in_channels: Channels of the border feature, or of each of its features.
         num_classes: Number of classes in the labels.
         channels: Dimension of the L2-normalized projection.
         num_samples: Pixels drawn from the whole batch.
@@ -39,7 +41,7 @@ class PixelContrastHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | Sequence[int],
         num_classes: int,
         channels: int = 128,
         num_samples: int = 1024,
@@ -59,12 +61,13 @@ class PixelContrastHead(BaseModule):
         self.temperature = temperature
         self.ignore_index = ignore_index
         self.loss_weight = loss_weight
+        in_channels = total_channels(in_channels)
         self.hidden = ConvModule(in_channels, in_channels, 1, norm_cfg=norm_cfg)
         self.project = nn.Conv2d(in_channels, channels, 1)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return unit-length embeddings, ``(B, channels, H, W)``, of the border feature."""
-        return F.normalize(self.project(self.hidden(inputs[0])).float(), dim=1)
+        return F.normalize(self.project(self.hidden(concatenate(inputs))).float(), dim=1)
 
     def loss(
         self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict

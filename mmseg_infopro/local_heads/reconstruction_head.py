@@ -14,6 +14,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
 from torch import Tensor, nn
 
+from .border import concatenate, total_channels
+
 
 @MODELS.register_module()
 class ReconstructionHead(BaseModule):
@@ -26,8 +28,8 @@ class ReconstructionHead(BaseModule):
     stride 8 and with the defaults this is the paper's decoder, 128-32-12-3.
 
     Args:
-        in_channels: Channels of the border feature.
-        stride: Image pixels per pixel of the border feature.
+        in_channels: Channels of the border feature, or of each of its features.
+        stride: Image pixels per pixel of the (first) border feature.
         image_mean: Per-channel mean that the data preprocessor subtracts.
         image_std: Per-channel standard deviation that the data preprocessor divides by.
         channels: Channels after the 1x1 convolution.
@@ -45,7 +47,7 @@ class ReconstructionHead(BaseModule):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | Sequence[int],
         stride: float,
         image_mean: Sequence[float],
         image_std: Sequence[float],
@@ -71,7 +73,7 @@ class ReconstructionHead(BaseModule):
         self.align_corners = align_corners
         self.loss_weight = loss_weight
         num_steps = max(0, math.ceil(math.log2(stride / downscale)))
-        self.reduce = ConvModule(in_channels, channels, 1, norm_cfg=norm_cfg)
+        self.reduce = ConvModule(total_channels(in_channels), channels, 1, norm_cfg=norm_cfg)
         self.steps = nn.ModuleList()
         for out_channels in _hidden_widths(hidden_channels, num_steps):
             self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm_cfg))
@@ -84,7 +86,7 @@ class ReconstructionHead(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the image, ``(B, channels, *size)``, from the border feature."""
-        x = self.reduce(inputs[0])
+        x = self.reduce(concatenate(inputs, self.align_corners))
         for step in self.steps:
             x = step(resize(x, scale_factor=2, mode='bilinear', align_corners=self.align_corners))
         x = resize(x, size=tuple(size), mode='bilinear', align_corners=self.align_corners)

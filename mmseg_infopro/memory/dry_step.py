@@ -62,21 +62,18 @@ def dry_step_peak(
         optim_wrapper_cfg: The config's ``optim_wrapper``.
         make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
     """
-    wrapper_cfg = deepcopy(optim_wrapper_cfg)
-    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
-        wrapper_cfg['type'] = DryAmpOptimWrapper
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
     with mode:
-        optim_wrapper = build_optim_wrapper(fake_model, wrapper_cfg)
+        optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         tracker = MemoryTracker()
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
         tracker.track_gradients(fake_model)
         with tracker, UpperBounds():
             batch = make_batch()  # kept during the step, as a Runner keeps it
-            num_steps = wrapper_cfg.get('accumulative_counts', 1)
+            num_steps = optim_wrapper_cfg.get('accumulative_counts', 1)
             for _ in range(num_steps):
                 fake_model.train_step(batch, optim_wrapper)
             tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
@@ -88,6 +85,36 @@ def dry_step_peak(
         gradients=tracker.peak_bytes['gradients'],
         optimizer_state=tracker.peak_bytes['optimizer_state'],
     )
+
+
+def dry_step_gradients(
+    model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
+) -> set[str]:
+    """Return the names of the parameters that get a gradient in a ``train_step`` on fake tensors.
+
+    Args:
+        model: As for :func:`dry_step_peak`.
+        optim_wrapper_cfg: As for :func:`dry_step_peak`.
+        make_batch: As for :func:`dry_step_peak`.
+    """
+    mode = FakeTensorMode()
+    fake_model = fake_copy(model, mode)
+    fake_model.train()
+    names: set[str] = set()
+    with mode, UpperBounds():
+        optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
+        for name, parameter in fake_model.named_parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(lambda _, name=name: names.add(name))
+        fake_model.train_step(make_batch(), optim_wrapper)
+    return names
+
+
+def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> OptimWrapper:
+    wrapper_cfg = deepcopy(optim_wrapper_cfg)
+    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
+        wrapper_cfg['type'] = DryAmpOptimWrapper
+    return build_optim_wrapper(model, wrapper_cfg)
 
 
 def peak_beyond(run: Callable[[], Any]) -> int:

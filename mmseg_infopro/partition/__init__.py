@@ -4,8 +4,15 @@ from .choosing import choose_boundaries
 from .feature_flow import auxiliary_heads, trace_feature_flow
 from .measuring import StepShape, measure_step, training_batch
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
-from .resolve import build_end_to_end, config_peak, resolve, set_partition, step_shape
-from .settings import PARTITION_KEYS, LocalSettings, read_local_settings
+from .resolve import (
+    build_end_to_end,
+    build_model,
+    config_peak,
+    resolve,
+    set_partition,
+    step_shape,
+)
+from .settings import PARTITION_KEYS, LocalSettings, default_heads, read_local_settings
 
 __all__ = [
     'PARTITION_KEYS',
@@ -15,8 +22,10 @@ __all__ = [
     'UnitBytes',
     'auxiliary_heads',
     'build_end_to_end',
+    'build_model',
     'choose_boundaries',
     'config_peak',
+    'default_heads',
     'measure_step',
     'module_peaks',
     'plan_boundaries',

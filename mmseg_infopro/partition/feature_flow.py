@@ -12,7 +12,6 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ..backbones.trace import IMAGE_SIZE, FeatureShape
 from ..memory import UpperBounds, fake_copy
 
 
@@ -39,7 +38,7 @@ def auxiliary_heads(model: EncoderDecoder) -> list[Any]:
 
 def trace_feature_flow(
     model: EncoderDecoder,
-    shapes: Sequence[FeatureShape],
+    samples: Sequence[torch.Size],
     emitted_by: Sequence[int],
     emit_has_parameters: Sequence[bool],
     num_modules: int,
@@ -52,14 +51,14 @@ def trace_feature_flow(
 
     Args:
         model: The segmentor, built.
-        shapes: Of the features.
+        samples: Shapes ``(B, C, H, W)`` that the features may have.
         emitted_by: The module that emits each feature.
         emit_has_parameters: Whether the emit of each feature has parameters.
         num_modules: K.
     """
     tail = num_modules - 1
     reads: list[set[int]] = [set() for _ in range(num_modules)]
-    tail_reads, aux_reads = features_read(model, shapes)
+    tail_reads, aux_reads = features_read(model, samples)
     reads[tail] |= tail_reads
     shared = {index for index in tail_reads if emit_has_parameters[index]}
     aux_modules = []
@@ -72,7 +71,7 @@ def trace_feature_flow(
 
 
 def features_read(
-    model: EncoderDecoder, shapes: Sequence[FeatureShape]
+    model: EncoderDecoder, samples: Sequence[torch.Size]
 ) -> tuple[frozenset[int], list[frozenset[int]]]:
     """Return the features that the tail reads in any case, and each auxiliary head's.
 
@@ -80,8 +79,8 @@ def features_read(
     """
     heads = auxiliary_heads(model)
     if model.with_neck:
-        return _features_read(model.neck, shapes), [frozenset()] * len(heads)
-    return _features_read(model.decode_head, shapes), [_features_read(h, shapes) for h in heads]
+        return _features_read(model.neck, samples), [frozenset()] * len(heads)
+    return _features_read(model.decode_head, samples), [_features_read(h, samples) for h in heads]
 
 
 class _RecordedFeatures(tuple[Tensor, ...]):
@@ -99,12 +98,13 @@ class _RecordedFeatures(tuple[Tensor, ...]):
         return super().__iter__()
 
 
-def _features_read(reader: nn.Module, shapes: Sequence[FeatureShape]) -> frozenset[int]:
+def _features_read(reader: nn.Module, samples: Sequence[torch.Size]) -> frozenset[int]:
+    """Run a reader as in training: some read more then than in prediction."""
     mode = FakeTensorMode()
     fake_reader = fake_copy(reader, mode)
-    fake_reader.eval()
+    fake_reader.train()
     with mode, torch.no_grad(), UpperBounds():
-        features = _RecordedFeatures(_fake_feature(shape) for shape in shapes)
+        features = _RecordedFeatures(map(torch.empty, samples))
         features.reads = set()
         try:
             _decode(fake_reader, features)
@@ -113,13 +113,8 @@ def _features_read(reader: nn.Module, shapes: Sequence[FeatureShape]) -> frozens
                 f'{type(reader).__name__} could not be traced ({error}); all features are kept '
                 'for it'
             )
-            return frozenset(range(len(shapes)))
+            return frozenset(range(len(samples)))
     return frozenset(features.reads)
-
-
-def _fake_feature(shape: FeatureShape) -> Tensor:
-    size = max(1, round(IMAGE_SIZE / shape.stride))
-    return torch.empty(1, shape.channels, size, size)
 
 
 def _decode(reader: nn.Module, features: tuple[Tensor, ...]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 
-from ..backbones import FeatureShape, UnrolledBackbone, owned_parameters, trace_backbone
+from ..backbones import FeatureShape, Unit, UnrolledBackbone, owned_parameters, trace_backbone
 from ..local_heads import build_local_heads, head_losses
 from ..memory import fake_copy, peak_beyond
 from .feature_flow import auxiliary_heads, features_read
@@ -67,7 +67,7 @@ def measure_step(
         shape: Of the step.
     """
     trace = trace_backbone(model.backbone, shape.in_channels)
-    tail_reads, aux_reads = features_read(model, trace.features)
+    tail_reads, aux_reads = features_read(model, trace.samples)
     # Those of several features are taken for the tail's.
     movable = {i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1}
     fixed_aux = [i for i in range(len(aux_reads)) if i not in movable]
@@ -76,7 +76,7 @@ def measure_step(
     fake_model.train()
     heads = {
         border: fake_copy(build_local_heads(head_cfgs, border, head_defaults, name, 0.0), mode)
-        for name, border in trace.borders.items()
+        for border, name in {border: name for name, border in trace.borders.items()}.items()
     }
     with mode, shape.autocast_context():
         samples = training_batch(shape)['data_samples']
@@ -97,16 +97,18 @@ def measure_step(
                 enumerate((emit.apply(backbone, state) for emit in unit.emits), len(features))
             )
             features += map(_leaf, emitted.values())
+            gradients = _gradient_bytes(backbone, unit)
             units.append(
                 UnitBytes(
                     unit.name,
                     saved=saved.take(),
                     state=_num_bytes(tree_leaves(state)),
-                    gradients=_gradient_bytes(backbone, unit.owns),
+                    gradients=gradients,
                     retained=_num_bytes(
                         feature for i, feature in emitted.items() if i in tail_reads
                     ),
                     heads=peaks[border],
+                    frozen=not gradients,
                 )
             )
             feature_units += [len(units) - 1] * len(emitted)
@@ -194,5 +196,6 @@ def _num_bytes(values: Iterable[Any]) -> int:
     return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
 
-def _gradient_bytes(backbone: UnrolledBackbone, owns: Sequence[str]) -> int:
-    return _num_bytes(p for p in owned_parameters(backbone, owns).values() if p.requires_grad)
+def _gradient_bytes(backbone: UnrolledBackbone, unit: Unit) -> int:
+    owned = owned_parameters(backbone, unit.owns)
+    return _num_bytes(parameter for parameter in owned.values() if parameter.requires_grad)

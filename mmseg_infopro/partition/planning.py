@@ -24,6 +24,7 @@ class UnitBytes:
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
             train with the module that the unit is in.
+        frozen: It has nothing to train; a module of frozen units has no local heads.
     """
 
     name: str
@@ -33,6 +34,7 @@ class UnitBytes:
     retained: int = 0
     heads: int = 0
     auxiliary: int = 0
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ class _SegmentCosts:
     def peak(self, start: int, end: int) -> int:
         units = self.step.units
         heads = self.step.tail_heads if end == len(units) else units[end - 1].heads
+        if end < len(units) and all(unit.frozen for unit in units[start:end]):
+            heads = 0
         heads += self.auxiliary[end] - self.auxiliary[start]
         state = units[start - 1].state if start else 0
         return self.left[start] + state + self.saved[end] - self.saved[start] + heads

@@ -27,6 +27,9 @@ PLANNING_ERROR = 1.1
 def resolve(cfg: Config) -> Config:
     """Return a copy of ``cfg`` whose ``model.local`` holds explicit boundaries.
 
+    It also holds the data-parallel wrapper of local modules, unless the config names one, and
+    mmengine's ``compile`` setting as ``model.local.compile``.
+
     ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
     stays within it. A config without ``model.local`` comes back as it is.
@@ -53,6 +56,10 @@ def resolve(cfg: Config) -> Config:
         model = build_end_to_end(cfg)
         boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
     set_partition(cfg, boundaries=list(boundaries))
+    cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))
+    if cfg.get('compile') and boundaries:
+        # mmengine's setting compiles forward(), which a local step does not go through.
+        cfg.model.local.setdefault('compile', cfg.pop('compile'))
     return cfg
 
 
@@ -68,10 +75,15 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     model_cfg.pop('pretrained', None)
     if 'local' in model_cfg:
         model_cfg.local = ConfigDict(num_modules=1)
-    return _build(model_cfg)
+    return build_model(model_cfg)
 
 
-def _build(model_cfg: ConfigDict) -> EncoderDecoder:
+def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
+    """Build a model in mmseg's scope.
+
+    Raises:
+        ValueError: It cannot be built.
+    """
     with DefaultScope.overwrite_default_scope('mmseg'):
         try:
             return MODELS.build(model_cfg)
@@ -83,7 +95,8 @@ def config_peak(cfg: Config) -> PeakBytes:
     """Take a dry step of a config with its own batch size, crop, optimizer and precision."""
     model_cfg = deepcopy(cfg.model)
     model_cfg.pop('pretrained', None)
-    model, shape = _build(model_cfg), step_shape(cfg)
+    model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
+    model, shape = build_model(model_cfg), step_shape(cfg)
     with DefaultScope.overwrite_default_scope('mmseg'):
         return dry_step_peak(model, cfg.optim_wrapper, lambda: training_batch(shape))
 

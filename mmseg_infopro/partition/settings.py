@@ -10,10 +10,13 @@ from typing import Any
 PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
 
 
-def paper_heads() -> list[dict]:
-    """Return InfoPro's local heads for segmentation, with the weights of its K=2 run."""
+def default_heads() -> list[dict]:
+    """Return InfoPro's local heads for segmentation, with the weights of its K=2 run.
+
+    The task head has half as many channels as the border, the paper's 512 of 1024.
+    """
     return [
-        dict(type='FCNHead', channels=512, num_convs=1, concat_input=False),
+        dict(type='FCNHead', num_convs=1, concat_input=False),
         dict(type='ReconstructionHead', loss_weight=1.5),
     ]
 
@@ -30,6 +33,8 @@ class LocalSettings:
             interpolated linearly over the local modules.
         warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
             with fresh local heads where its own do not fit.
+        compile: Run each local module's units through ``torch.compile``: True, or its arguments.
+        channels_last: Keep weights and activations in the channels-last memory format.
     """
 
     num_modules: int | None = None
@@ -37,6 +42,8 @@ class LocalSettings:
     memory_cap: int | str | None = None
     heads: tuple[dict, ...] = ()
     warm_start: bool = False
+    compile: dict[str, Any] | None = None
+    channels_last: bool = False
 
 
 def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
@@ -60,10 +67,13 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
             f'got {" and ".join(given) or "none"} (set the others to None in a child config)'
         )
     settings = {key: value for key, value in local.items() if value is not None}
-    heads = settings.get('heads', paper_heads())
+    heads = settings.get('heads', default_heads())
     _check_types(settings, heads)
     if 'boundaries' in settings:
         settings['boundaries'] = tuple(settings['boundaries'])
+    compile_arguments = settings.pop('compile', False)
+    if compile_arguments is not False:
+        settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)
     return LocalSettings(**{**settings, 'heads': tuple(heads)})
 
 
@@ -71,6 +81,15 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     num_modules = settings.get('num_modules', 1)
     if not isinstance(num_modules, int) or isinstance(num_modules, bool):
         raise TypeError(f'local.num_modules must be an int, got {num_modules!r}')
+    for key in ('warm_start', 'channels_last'):
+        if not isinstance(settings.get(key, False), bool):
+            raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
+    compile_setting = settings.get('compile', False)
+    if not isinstance(compile_setting, (bool, Mapping)):
+        raise TypeError(
+            'local.compile must be True, False or a dict of torch.compile arguments, '
+            f'got {compile_setting!r}'
+        )
     boundaries = settings.get('boundaries', ())
     if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
         raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')

@@ -2,6 +2,7 @@
 
 from .encoder_decoder import (
     InfoProCascadeEncoderDecoder,
+    InfoProDepthEstimator,
     InfoProEncoderDecoder,
     supported_backbones,
 )
@@ -9,6 +10,7 @@ from .local_modules import LocalModule, describe_partition, trained_boundaries
 
 __all__ = [
     'InfoProCascadeEncoderDecoder',
+    'InfoProDepthEstimator',
     'InfoProEncoderDecoder',
     'LocalModule',
     'describe_partition',

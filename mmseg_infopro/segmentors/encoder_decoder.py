@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
+from mmseg.models.segmentors import CascadeEncoderDecoder, DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
-from ..backbones import (
-    Emit,
-    State,
-    Unit,
-    UnrolledBackbone,
-    numbered_emits,
-    trace_backbone,
-)
+from ..backbones import State, UnrolledBackbone, numbered_emits, trace_backbone
 from ..local_heads import build_local_heads, head_losses, loss_weights
 from ..partition import (
     auxiliary_heads,
@@ -36,6 +29,10 @@ from .local_modules import (
     trained_boundaries,
 )
 from .local_step import local_train_step
+from .units import Retained, compile_units, detached, run_units
+
+SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
+"""Attributes of the decode head that local heads take over."""
 
 
 @MODELS.register_module()
@@ -56,6 +53,9 @@ class InfoProEncoderDecoder(EncoderDecoder):
     keeps_history = False
     """Whether :meth:`enter` gets the earlier modules' inputs; they cost memory."""
 
+    running_module: int | None = None
+    """The local module whose forward or backward pass runs, for checks; None before the first."""
+
     def __init__(self, *args: Any, local: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         settings = read_local_settings(local)
@@ -66,10 +66,15 @@ class InfoProEncoderDecoder(EncoderDecoder):
             )
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
+        self.run_units = run_units
+        if settings.compile is not None and self.boundaries:
+            self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
         self.local_heads = nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
         if self.boundaries:
             self._build_local_heads(settings.heads)
+        if settings.channels_last:
+            self.to(memory_format=torch.channels_last)
 
     def head_defaults(self) -> dict[str, Any]:
         """Return what a local head may take over from the model."""
@@ -77,16 +82,12 @@ class InfoProEncoderDecoder(EncoderDecoder):
         if isinstance(decode_head, nn.ModuleList):
             decode_head = decode_head[-1]
         preprocessor = self.data_preprocessor
+        in_channels = getattr(self.backbone, 'in_channels', 3)
         normalizes = getattr(preprocessor, '_enable_normalize', False)
         return dict(
-            num_classes=decode_head.num_classes,
-            out_channels=decode_head.out_channels,
-            threshold=decode_head.threshold,
-            ignore_index=decode_head.ignore_index,
-            align_corners=decode_head.align_corners,
-            norm_cfg=getattr(decode_head, 'norm_cfg', None),
-            image_mean=preprocessor.mean.flatten().tolist() if normalizes else [0.0] * 3,
-            image_std=preprocessor.std.flatten().tolist() if normalizes else [1.0] * 3,
+            **{name: getattr(decode_head, name) for name in SHARED if hasattr(decode_head, name)},
+            image_mean=preprocessor.mean.flatten().tolist() if normalizes else [0.0] * in_channels,
+            image_std=preprocessor.std.flatten().tolist() if normalizes else [1.0] * in_channels,
         )
 
     def _build_local_heads(self, head_cfgs: Sequence[Mapping[str, Any]]) -> None:
@@ -94,6 +95,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
         trace = trace_backbone(self.backbone, in_channels=len(defaults['image_mean']))
         self.local_modules = cut_model(self, self.boundaries, trace)
         for index, boundary in enumerate(self.boundaries):
+            if self.local_modules[index].frozen:
+                continue
             position = index / max(1, len(self.boundaries) - 1)
             border = trace.borders[boundary]
             heads = build_local_heads(head_cfgs, border, defaults, boundary, position)
@@ -146,53 +149,54 @@ class InfoProEncoderDecoder(EncoderDecoder):
             inputs: Normalized images, ``(B, C, H, W)``.
             data_samples: With the label maps.
         """
-        units = self.backbone.units()
         state, history = inputs, list[State]()
-        retained: dict[int, tuple[Emit, State]] = {}
+        retained: dict[int, Retained] = {}
         for module in self.local_modules:
+            self.running_module = module.index
             if module.index:
                 state = self.enter(module.index, state, inputs, history)
             if self.keeps_history:
                 history.append(state)
-            state, features = self._run_units(module, units, state, retained)
-            if module.index < len(self.boundaries):
-                losses = self._local_losses(module.index, state, inputs, data_samples)
-            else:
+            state, features = self._run_module(module, state, retained)
+            if module.index == len(self.boundaries):
                 features = self.neck(features) if self.with_neck else features
                 losses = self._decode_head_forward_train(features, data_samples)
+            else:
+                losses = self._local_losses(module.index, state, inputs, data_samples)
             losses |= self._auxiliary_losses(module, features, data_samples)
-            state, features = _detached(state), ()
+            state, features = detached(state), ()
             yield losses
 
-    def _run_units(
-        self,
-        module: LocalModule,
-        units: Sequence[Unit],
-        state: State,
-        retained: dict[int, tuple[Emit, State]],
+    def _run_module(
+        self, module: LocalModule, state: State, retained: dict[int, Retained]
     ) -> tuple[State, tuple[Tensor | None, ...]]:
         """Run a module's units; return its state and the features that its heads read.
 
-        What the tail reads of earlier modules waits in ``retained``, detached. Features that the
-        module's heads do not read are None.
+        What the tail reads of earlier modules waits in ``retained``. Features that the module's
+        heads do not read are None.
         """
+        units, is_tail = self.backbone.units(), module.index == len(self.boundaries)
         emits = numbered_emits(units)
-        is_tail = module.index == len(self.boundaries)
-        features = {}
+        span = slice(module.start, module.stop)
+        reads, tail_reads = module.reads, self.local_modules[-1].reads
+        with torch.set_grad_enabled(not module.frozen and torch.is_grad_enabled()):
+            state, features, left = self.run_units(
+                self.backbone,
+                units[span],
+                emits[span],
+                reads,
+                frozenset() if is_tail else tail_reads,
+                state,
+            )
         if is_tail:
-            features = {i: emit.apply(self.backbone, kept) for i, (emit, kept) in retained.items()}
-        for position in range(module.start, module.stop):
-            state = units[position].apply(self.backbone, state)
-            for index, emit in emits[position]:
-                if index in module.reads:
-                    features[index] = emit.apply(self.backbone, state)
-                if not is_tail and index in self.local_modules[-1].reads:
-                    retained[index] = emit, _detached(state)
+            features |= {i: left.feature(self.backbone) for i, left in retained.items()}
+        retained |= left
         return state, tuple(features.get(index) for index in range(sum(map(len, emits))))
 
     def border_heads(self, index: int) -> list[Any]:
-        """Return the local heads at the end of local module ``index``."""
-        return list(self.local_heads[heads_key(self.boundaries[index])].children())
+        """Return the local heads at the end of local module ``index``; a frozen one has none."""
+        key = heads_key(self.boundaries[index])
+        return list(self.local_heads[key].children()) if key in self.local_heads else []
 
     def border_features(self, inputs: Tensor, index: int) -> list[Tensor]:
         """Return what the local heads of module ``index`` read of normalized images."""
@@ -207,8 +211,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
     def _local_losses(
         self, index: int, state: State, image: Tensor, data_samples: SampleList
     ) -> dict[str, Tensor]:
-        border = self.backbone.border_features(state)
         losses: dict[str, Tensor] = {}
+        border = self.backbone.border_features(state)
         for number, head in enumerate(self.border_heads(index)):
             values = head_losses(head, border, data_samples, image)
             for name, weight in loss_weights(head).items():
@@ -238,10 +242,11 @@ class InfoProEncoderDecoder(EncoderDecoder):
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
         trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
-        if set(trained) != set(self.boundaries) and not self.warm_start:
+        own = [name for name in self.boundaries if heads_key(name) in self.local_heads]
+        if set(trained) != set(own) and not self.warm_start:
             raise ValueError(
                 f'the checkpoint is of the partition {describe_partition(trained)}, the model of '
-                f'{describe_partition(self.boundaries)}; set model.local.warm_start=True to start '
+                f'{describe_partition(own)}; set model.local.warm_start=True to start '
                 'from it with fresh local heads'
             )
         for name in list(state_dict):
@@ -256,6 +261,11 @@ class InfoProCascadeEncoderDecoder(InfoProEncoderDecoder, CascadeEncoderDecoder)
     """:class:`CascadeEncoderDecoder` trained by local losses; the cascade is in the tail."""
 
 
+@MODELS.register_module()
+class InfoProDepthEstimator(InfoProEncoderDecoder, DepthEstimator):
+    """:class:`DepthEstimator` trained by local losses; ``local.heads`` must be heads for depth."""
+
+
 def supported_backbones() -> list[str]:
     """Return the names of all registered backbones that can be cut."""
     return sorted(
@@ -263,7 +273,3 @@ def supported_backbones() -> list[str]:
         for name, cls in MODELS.module_dict.items()
         if isinstance(cls, type) and issubclass(cls, UnrolledBackbone)
     )
-
-
-def _detached(state: State) -> State:
-    return tree_map_only(Tensor, Tensor.detach, state)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from ..backbones import BackboneTrace, numbered_emits, owned_parameters
+from ..backbones import BackboneTrace, Unit, UnrolledBackbone, numbered_emits, owned_parameters
 from ..partition import trace_feature_flow
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class LocalModule:
         stop: One past its last unit.
         aux_heads: Auxiliary heads that train with it.
         reads: Features that its heads read.
+        frozen: None of its units has anything to train: it runs without a graph and has no local
+            heads.
     """
 
     index: int
@@ -32,6 +34,7 @@ class LocalModule:
     stop: int
     aux_heads: tuple[int, ...]
     reads: frozenset[int]
+    frozen: bool
 
 
 def cut_model(
@@ -50,7 +53,7 @@ def cut_model(
     ]
     flow = trace_feature_flow(
         model,
-        trace.features,
+        trace.samples,
         emitted_by=[index for index, _ in emits],
         emit_has_parameters=[bool(emit.owns) for _, emit in emits],
         num_modules=len(spans),
@@ -62,9 +65,16 @@ def cut_model(
             stop,
             tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
             flow.reads[index],
+            frozen=not _trains(model.backbone, units[start:stop]),
         )
         for index, (start, stop) in enumerate(spans)
     )
+
+
+def _trains(backbone: UnrolledBackbone, units: Sequence[Unit]) -> bool:
+    owns = [path for unit in units for path in unit.owns]
+    owns += [path for unit in units for emit in unit.emits for path in emit.owns]
+    return any(p.requires_grad for p in owned_parameters(backbone, owns).values())
 
 
 def module_parameters(model: InfoProEncoderDecoder, index: int) -> dict[str, nn.Parameter]:

@@ -1,0 +1,77 @@
+"""Runs the units of one local module: the part of the step that ``torch.compile`` may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from ..backbones import Emit, State, Unit, UnrolledBackbone
+
+
+@dataclass
+class Retained:
+    """A feature that waits for the tail, detached; one whose emit trains there, as its state."""
+
+    kept: State
+    emit: Emit | None = None
+
+    def feature(self, backbone: UnrolledBackbone) -> Tensor:
+        """Return the feature; its emit, if it waits for that, becomes part of the graph."""
+        return self.kept if self.emit is None else self.emit.apply(backbone, self.kept)
+
+
+def run_units(
+    backbone: UnrolledBackbone,
+    units: Sequence[Unit],
+    emits: Sequence[Sequence[tuple[int, Emit]]],
+    reads: Collection[int],
+    retains: Collection[int],
+    state: State,
+) -> tuple[State, dict[int, Tensor], dict[int, Retained]]:
+    """Run the units of a module.
+
+    Args:
+        backbone: Which the units belong to.
+        units: Of the module, in order.
+        emits: For each unit, its emits with the indices of their features.
+        reads: Features that the module's heads read.
+        retains: Features that the tail reads, if this is not the tail.
+        state: What the module starts from.
+
+    Returns:
+        The state after the last unit, the features that were asked for, and those to be retained.
+    """
+    features: dict[int, Tensor] = {}
+    retained: dict[int, Retained] = {}
+    for unit, unit_emits in zip(units, emits, strict=True):
+        state = unit.apply(backbone, state)
+        for index, emit in unit_emits:
+            if index in retains and emit.owns:
+                retained[index] = Retained(detached(state), emit)
+            elif index in reads or index in retains:
+                feature = emit.apply(backbone, state)
+                features |= {index: feature} if index in reads else {}
+                retained |= {index: Retained(feature.detach())} if index in retains else {}
+    return state, features, retained
+
+
+def compile_units(num_modules: int, settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return :func:`run_units` through ``torch.compile``: one graph per local module.
+
+    Args:
+        num_modules: K; torch gives up on a function after so many graphs, in training and eval.
+        settings: Arguments of ``torch.compile``.
+    """
+    limit = torch._dynamo.config.cache_size_limit
+    torch._dynamo.config.cache_size_limit = max(limit, 2 * num_modules)
+    return torch.compile(run_units, **settings)
+
+
+def detached(state: State) -> State:
+    """Cut every tensor of a state off its graph."""
+    return tree_map_only(Tensor, Tensor.detach, state)

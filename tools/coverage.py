@@ -1,0 +1,150 @@
+"""Try every config that mmseg ships: does it train in local modules?
+
+Each config is taken as it is and in its local form, built without pretrained weights, and steps
+once on fake tensors with a batch of two. A parameter that trains in the plain step has to train
+in the local one. Configs with the same model and optimizer are tried once.
+
+Example:
+    python tools/coverage.py --num-modules 2 4 --families pspnet swin --json coverage.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.coverage import STEPS, WORKS, Coverage, cover, installed_configs, signature
+
+COLUMNS = ('family', 'configs', 'plain steps')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--num-modules', nargs='+', type=int, default=[2, 4], metavar='K')
+    parser.add_argument('--families', nargs='+', help='folders of mmseg/configs; all if not given')
+    parser.add_argument('--jobs', type=int, default=2, help='processes')
+    parser.add_argument('--json', type=Path, help='write what became of each config to this file')
+    parser.add_argument(
+        '--markdown', type=Path, help='write the table with reasons there'
+    )
+    return parser.parse_args()
+
+
+def quiet() -> None:
+    """Silence what upstream says while it builds hundreds of models."""
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    warnings.simplefilter('ignore')
+    init_default_scope('mmseg')
+
+
+def cover_all(configs: dict[str, Path], num_modules: Sequence[int], jobs: int) -> list[Coverage]:
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name, file in configs.items():
+        try:
+            alike[signature(file)].append(name)
+        except Exception:  # it cannot be read, which its own row will say
+            alike[name].append(name)
+    results: list[Coverage] = []
+    tasks = [(names[0], configs[names[0]]) for names in alike.values()]
+    spawn = multiprocessing.get_context('spawn')
+    with (
+        spawn.Pool(jobs, quiet, maxtasksperchild=20) as pool,
+        progress_bar('models', len(tasks)) as advance,
+    ):
+        outcomes = pool.imap(partial(_cover, num_modules=num_modules), tasks)
+        for outcome, names in zip(outcomes, alike.values(), strict=True):
+            results += [replace(outcome, config=name) for name in names]
+            advance()
+    return sorted(results, key=lambda result: result.config)
+
+
+def _cover(task: tuple[str, Path], num_modules: Sequence[int]) -> Coverage:
+    return cover(*task, num_modules)
+
+
+def rows(results: Iterable[Coverage], num_modules: Sequence[int]) -> list[list[str]]:
+    """Count the results by family; the last row is their sum."""
+    families: dict[str, list[Coverage]] = defaultdict(list)
+    for result in results:
+        families[result.family].append(result)
+        families['all'].append(result)
+    families['all'] = families.pop('all')
+    table = []
+    for family, members in families.items():
+        steps = [member for member in members if member.plain == STEPS]
+        works = [str(sum(m.local.get(k) == WORKS for m in steps)) for k in num_modules]
+        outcomes = [outcome for m in members for outcome in set(m.local.values())]
+        refused = sum(outcome.startswith('refused') for outcome in outcomes)
+        fails = sum(outcome.startswith('fails') for outcome in outcomes)
+        table.append([family, str(len(members)), str(len(steps)), *works, str(refused), str(fails)])
+    return table
+
+
+def reasons(results: Iterable[Coverage]) -> dict[str, list[str]]:
+    """Return everything but success, with the configs that it is about."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for result in results:
+        if result.plain != STEPS:
+            found[f'plain: {result.plain}'].append(result.config)
+        for num_modules, outcome in result.local.items():
+            if outcome.startswith(('refused', 'fails')):
+                found[f'K={num_modules} {outcome}'].append(result.config)
+    return found
+
+
+def markdown(table: list[list[str]], header: Sequence[str], why: dict[str, list[str]]) -> str:
+    lines = [header, ['---'] * len(header), *table]
+    text = '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    notes = '\n'.join(
+        f'- {reason} ({len(names)}: {", ".join(sorted({n.split("/")[0] for n in names}))})'
+        for reason, names in sorted(why.items())
+    )
+    return f'{text}\n\n{notes}\n'
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    quiet()
+    configs = installed_configs()
+    families = {name.partition('/')[0] for name in configs}
+    unknown = sorted(set(args.families or ()) - families)
+    if unknown:
+        raise ValueError(f'--families {unknown[0]} is none of {", ".join(sorted(families))}')
+    if args.families:
+        configs = {n: f for n, f in configs.items() if n.partition('/')[0] in args.families}
+    results = cover_all(configs, args.num_modules, args.jobs)
+    table, why = rows(results, args.num_modules), reasons(results)
+    header = [*COLUMNS, *(f'K={k} works' for k in args.num_modules), 'refused', 'fails']
+    console, view = Console(), Table(*header, title='configs of mmseg in local modules')
+    for cells in table:
+        view.add_row(*cells)
+    console.print(view)
+    for reason, names in sorted(why.items()):
+        console.print(f'{reason}: {len(names)}, as {names[0]}', highlight=False)
+    if args.json:
+        args.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + '\n')
+    if args.markdown:
+        args.markdown.write_text(markdown(table, header, why))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
