@@ -1,0 +1,101 @@
+"""``compile``, ``channels_last`` and frozen modules change how a step runs, not what it trains."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+
+from mmseg_infopro.segmentors.units import run_units
+from tests.models import KeepGradients, batch, build, gradients, model_config
+
+BOUNDARIES = ['layer1.1', 'layer3.1']
+
+
+def step(**settings):
+    model = build(model_config(local=dict(boundaries=BOUNDARIES, **settings)))
+    # Random numbers fill a channels-last weight in another order.
+    model.load_state_dict(build(model_config(local=dict(boundaries=BOUNDARIES))).state_dict())
+    model.train_step(batch(), KeepGradients.wrap(model))
+    return model, gradients(model)
+
+
+@pytest.mark.parametrize(
+    'settings', [dict(compile=dict(backend='aot_eager')), dict(channels_last=True)]
+)
+def test_the_gradients_stay(settings):
+    (_, expected), (_, actual) = step(), step(**settings)
+    assert actual.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(actual[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_each_module_is_compiled_once():
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model, _ = step(compile=dict(backend='aot_eager'))
+    model.train_step(batch(seed=1), KeepGradients.wrap(model))
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == len(BOUNDARIES) + 1
+    assert not torch._dynamo.utils.counters['graph_break']
+
+
+def test_a_copy_of_a_compiled_model_trains_its_own_weights():
+    model = build(model_config(local=dict(boundaries=BOUNDARIES, compile=dict(backend='eager'))))
+    copy = deepcopy(model)
+    copy.train_step(batch(), KeepGradients.wrap(copy))
+    assert not gradients(model)
+    assert gradients(copy).keys() == {name for name, _ in copy.named_parameters()}
+
+
+def test_weights_are_kept_channels_last():
+    model, _ = step(channels_last=True)
+    weight = model.backbone.layer2[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert model.run_units is run_units
+
+
+def frozen_model(**overrides):
+    cfg = model_config(local=dict(boundaries=BOUNDARIES))
+    cfg['backbone']['frozen_stages'] = 1
+    return build({**cfg, **overrides})
+
+
+def test_a_frozen_module_has_no_local_heads_and_no_losses():
+    model = frozen_model()
+    assert [module.frozen for module in model.local_modules] == [True, False, False]
+    assert list(model.local_heads) == ['layer3-1']
+    log = model.train_step(batch(), KeepGradients.wrap(model))
+    assert not any(name.startswith('local_0') for name in log)
+    assert any(name.startswith('local_1') for name in log)
+
+
+def test_a_frozen_module_runs_without_a_graph():
+    model = frozen_model()
+    data = model.data_preprocessor(batch(), True)
+    states = []
+    model.enter = lambda index, state, image, history: states.append(state) or state
+    handle = model.backbone.layer1.register_forward_hook(lambda *a: states.append(a[-1]))
+    list(model.module_losses(data['inputs'], data['data_samples']))
+    handle.remove()
+    assert not states[0].requires_grad
+
+
+def test_what_trains_behind_a_frozen_module_is_what_plain_mmseg_trains():
+    model = frozen_model()
+    model.train_step(batch(), KeepGradients.wrap(model))
+    assert gradients(model).keys() == {n for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_a_checkpoint_behind_a_frozen_module_loads():
+    frozen_model().load_state_dict(frozen_model().state_dict())
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (dict(compile='inductor'), 'local.compile must be True, False or a dict'),
+        (dict(channels_last='yes'), "local.channels_last must be True or False, got 'yes'"),
+    ],
+)
+def test_wrong_values_are_refused(settings, message):
+    with pytest.raises(TypeError, match=message):
+        build(model_config(local=dict(boundaries=[], **settings)))

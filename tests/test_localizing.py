@@ -1,0 +1,136 @@
+"""The local form of configs that nobody here wrote."""
+
+import pytest
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from mmseg_infopro import localize, resolve
+from tests.models import KeepGradients, batch, build, gradients, model_config
+
+PSPNET = 'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py'
+
+
+def plain_config(**model) -> Config:
+    return Config(
+        dict(
+            model={**model_config(), **model},
+            train_dataloader=dict(batch_size=2),
+            optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
+        )
+    )
+
+
+def test_only_types_and_local_settings_change():
+    plain = plain_config()
+    local = localize(plain, 2)
+    assert local.model.pop('local').num_modules == 2
+    assert local.model.type == 'InfoProEncoderDecoder'
+    assert local.model.backbone.type == 'InfoProResNetV1c'
+    local.model.type, local.model.backbone.type = 'EncoderDecoder', 'ResNetV1c'
+    assert local.pop('custom_imports').imports == ['mmseg_infopro']
+    assert local.to_dict() == plain.to_dict()
+
+
+def test_the_config_passed_in_stays_as_it_is():
+    plain = plain_config()
+    before = plain.to_dict()
+    localize(plain, 4)
+    assert plain.to_dict() == before
+
+
+def test_a_config_of_mmseg_is_named_by_its_package():
+    cfg = resolve(localize(PSPNET, 2))
+    assert cfg.model.backbone.type == 'InfoProResNetV1c'
+    assert len(cfg.model.local.boundaries) == 1
+    assert cfg.model_wrapper_cfg.type == 'LocalDataParallel'
+
+
+@pytest.mark.parametrize(
+    'partition', [dict(boundaries=['layer1.0']), dict(memory_cap='1GiB'), dict(num_modules=3)]
+)
+def test_every_way_to_ask_for_a_partition(partition):
+    local = localize(localize(plain_config(), 2), **partition).model.local
+    assert {key: local[key] for key in local if key != 'heads'} == partition
+
+
+def test_the_imports_of_the_config_are_kept():
+    plain = plain_config()
+    plain.custom_imports = dict(imports='torch.nn', allow_failed_imports=False)
+    assert localize(plain, 2).custom_imports.imports == ['torch.nn', 'mmseg_infopro']
+
+
+def test_given_heads_replace_the_defaults():
+    heads = [dict(type='ReconstructionHead', loss_weight=2.0)]
+    assert localize(plain_config(), 2, heads=heads).model.local.heads == heads
+
+
+def test_the_local_form_trains():
+    cfg = resolve(localize(plain_config(), 3))
+    model = build(cfg.model)
+    model.train_step(batch(), KeepGradients.wrap(model))
+    assert gradients(model).keys() == {name for name, _ in model.named_parameters()}
+
+
+def test_a_type_may_be_a_class():
+    plain = plain_config()
+    plain.model.backbone.type = MODELS.get('ResNetV1c')
+    assert localize(plain, 2).model.backbone.type == 'InfoProResNetV1c'
+
+
+def test_a_backbone_without_wrapper_is_refused_by_the_names_of_the_others():
+    plain = plain_config(backbone=dict(type='Linear'))
+    with pytest.raises(TypeError, match=r'Linear cannot be cut .* supported: .*ResNetV1c'):
+        localize(plain, 2)
+
+
+@pytest.mark.parametrize(
+    ('model', 'message'),
+    [
+        (dict(backbone=dict(type='VPD')), 'VPD cannot be cut into local modules: it runs'),
+        (dict(decode_head=dict(type='Mask2FormerHead')), 'classifies masks'),
+        (dict(type='MultimodalEncoderDecoder'), 'frozen CLIP'),
+        (dict(type='SegTTAModel'), 'model.type must be one of EncoderDecoder'),
+    ],
+)
+def test_what_cannot_be_cut_says_why(model, message):
+    with pytest.raises(TypeError, match=message):
+        localize(plain_config(**model), 2)
+
+
+@pytest.mark.parametrize(
+    ('partition', 'got'), [({}, 'none'), (dict(num_modules=2, boundaries=['stem']), 'num_modules')]
+)
+def test_exactly_one_partition_is_asked_for(partition, got):
+    with pytest.raises(ValueError, match=f'exactly one of .* got {got}'):
+        localize(plain_config(), **partition)
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes.py', 'names that are near: pspnet/'),
+        ('mmdet::faster_rcnn/x.py', 'must begin with one of mmseg::, mmseg_infopro::'),
+        ('no/such/file.py', 'does not exist'),
+    ],
+)
+def test_a_config_that_is_not_there(name, message):
+    with pytest.raises(ValueError, match=message):
+        localize(name, 2)
+
+
+def test_a_depth_estimator_needs_its_own_heads():
+    plain = plain_config(type='DepthEstimator')
+    with pytest.raises(ValueError, match='heads must be given for a depth estimator'):
+        localize(plain, 2)
+    heads = [dict(type='ReconstructionHead', norm_cfg=dict(type='BN'))]
+    local = localize(plain, 2, heads=heads)
+    assert local.model.type == 'InfoProDepthEstimator'
+    build(resolve(local).model)
+
+
+def test_mmengines_compile_setting_becomes_that_of_the_modules():
+    plain = plain_config()
+    plain.compile = dict(backend='aot_eager')
+    cfg = resolve(localize(plain, 2))
+    assert cfg.model.local.compile == dict(backend='aot_eager')
+    assert 'compile' not in cfg
