@@ -18,6 +18,9 @@ from .partition import resolve
 from .segmentors import describe_partition, trained_boundaries
 from .weights import checkpoint_weights
 
+HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook')
+"""Hooks for an exact resume, and the check of the first update."""
+
 
 def prepare_training(cfg: Config, resume: bool) -> Config:
     """Check all that a training run needs, and plan the partition.
@@ -38,7 +41,7 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     check_sync_batch_norm(cfg, launcher)
     cfg = resolve(cfg)
     choose_model_wrapper(cfg, launcher)
-    add_first_step_check(cfg)
+    add_hooks(cfg)
     if resume or (cfg.get('resume') and not cfg.get('load_from')):
         cfg.load_from = find_resume_checkpoint(cfg.work_dir)
         cfg.resume = True
@@ -57,12 +60,12 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     return cfg
 
 
-def add_first_step_check(cfg: Config) -> None:
-    """Have the first update of a model with local modules checked, if the config does not yet."""
+def add_hooks(cfg: Config) -> None:
+    """Give a config with local modules the hooks that our own configs have, where it has none."""
     hooks = list(cfg.get('custom_hooks') or [])
-    checked = any('FirstStepCheckHook' in str(hook.get('type')) for hook in hooks)
-    if 'local' in cfg.model and not checked:
-        cfg.custom_hooks = [*hooks, dict(type='FirstStepCheckHook')]
+    present = {str(hook.get('type')).rpartition('.')[2] for hook in hooks}
+    if 'local' in cfg.model:
+        cfg.custom_hooks = hooks + [dict(type=name) for name in HOOKS if name not in present]
 
 
 def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:

@@ -56,6 +56,8 @@ def local_train_step(
     for index in range(len(model.boundaries) + 1):
         with optim_wrapper.optim_context(context):
             losses = run_module(index, module_losses.__next__)
+        if not losses:  # a frozen module without auxiliary heads
+            continue
         loss, module_log_vars = model.parse_losses(losses)
         del losses
         module_totals.append(loss.detach())
@@ -63,7 +65,7 @@ def local_train_step(
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
         if index == len(model.boundaries):
             optim_wrapper.update_params(loss)
-        elif loss.requires_grad:  # else the module is frozen, heads included
+        elif loss.requires_grad:  # else its heads are frozen too
             backward_uncounted(optim_wrapper, loss)
     return {'loss': torch.stack(module_totals).sum(), **log_vars}
 

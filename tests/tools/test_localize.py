@@ -1,0 +1,79 @@
+"""``tools/localize.py`` and ``tools/coverage.py`` as a user calls them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_infopro.config_options import read_config
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'
+
+
+def run(tool, *arguments):
+    command = [sys.executable, '-W', 'ignore', f'tools/{tool}.py', *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_it_writes_a_short_config_that_inherits(tmp_path):
+    out = tmp_path / 'new' / 'local.py'
+    result = run('localize', BASE, '--num-modules', 2, '-o', out)
+    assert result.returncode == 0, result.stderr
+    assert "boundaries=['layer" in result.stdout
+    assert len(out.read_text().splitlines()) < 20
+    cfg = read_config(str(out))
+    assert cfg.model.type == 'InfoProEncoderDecoder'
+    assert cfg.model.backbone.depth == 50
+    assert cfg.model.local.num_modules == 2
+
+
+def test_a_file_is_inherited_by_its_relative_path(tmp_path):
+    base = tmp_path / 'configs' / 'plain.py'
+    base.parent.mkdir()
+    base.write_text(f"_base_ = '{BASE}'\n")
+    out = tmp_path / 'local.py'
+    assert run('localize', base, '--boundaries', 'layer2.0', '-o', out).returncode == 0
+    assert "_base_ = 'configs/plain.py'" in out.read_text()
+    assert read_config(str(out)).model.local.boundaries == ['layer2.0']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--boundaries', 'layer9.0'], "boundary 'layer9.0' does not exist"),
+        (['--num-modules', '99'], 'num_modules must be between 1 and 17'),
+        ([], 'say --num-modules, --boundaries or --memory-cap'),
+    ],
+)
+def test_a_partition_that_does_not_fit_writes_nothing(tmp_path, arguments, message):
+    result = run('localize', BASE, *arguments, '-o', tmp_path / 'local.py')
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert not (tmp_path / 'local.py').exists()
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    (tmp_path / 'local.py').write_text('mine')
+    result = run('localize', BASE, '--num-modules', 2, '-o', tmp_path / 'local.py')
+    assert result.returncode == 2
+    assert 'already exists' in result.stderr
+    assert (tmp_path / 'local.py').read_text() == 'mine'
+
+
+def test_coverage_counts_a_family(tmp_path):
+    json_file, table = tmp_path / 'coverage.json', tmp_path / 'coverage.md'
+    arguments = '--families', 'san', 'erfnet', '--num-modules', 2
+    result = run('coverage', *arguments, '--json', json_file, '--markdown', table)
+    assert result.returncode == 0, result.stderr
+    outcomes = {row['config']: row['local'] for row in json.loads(json_file.read_text())}
+    assert sum('frozen CLIP' in str(outcome) for outcome in outcomes.values()) == 6
+    assert '| san | 6 |' in table.read_text()
+
+
+def test_coverage_of_an_unknown_family_is_one_sentence():
+    result = run('coverage', '--families', 'nosuch')
+    assert result.returncode == 2
+    assert '--families nosuch is none of ann, apcnet' in result.stderr
