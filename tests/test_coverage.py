@@ -50,7 +50,8 @@ def test_a_config_that_does_not_step_itself_is_not_held_against_us(file):
 
 
 def test_a_config_that_cannot_be_read(tmp_path):
-    (tmp_path / 'config.py').write_text('import no_such_package_anywhere\nmodel = dict()\n')
+    imports = "custom_imports = dict(imports='no_such_package', allow_failed_imports=False)\n"
+    (tmp_path / 'config.py').write_text(imports)
     result = cover('family/config.py', tmp_path / 'config.py', [2])
     assert result.plain.startswith('ImportError: Failed to import')
     assert result.local == {}
