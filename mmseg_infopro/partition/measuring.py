@@ -13,9 +13,16 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
-from ..backbones import FeatureShape, Unit, UnrolledBackbone, owned_parameters, trace_backbone
+from ..backbones import (
+    FeatureShape,
+    State,
+    Unit,
+    UnrolledBackbone,
+    owned_parameters,
+    trace_backbone,
+)
 from ..local_heads import build_local_heads, head_losses
 from ..memory import fake_copy, peak_beyond
 from .feature_flow import auxiliary_heads, features_read
@@ -24,12 +31,22 @@ from .planning import StepBytes, UnitBytes
 
 @dataclass(frozen=True)
 class StepShape:
-    """Batch size, crop (height, width) and precision of a training step."""
+    """What the memory of a training step depends on, besides the model.
+
+    Attributes:
+        batch_size: Images.
+        crop: Height and width, in pixels.
+        in_channels: Of an image.
+        autocast: Precision of mixed-precision training.
+        copies: How many times the bytes of a parameter are alive all the time: once, and once
+            more for each value that the optimizer keeps, as momentum.
+    """
 
     batch_size: int
     crop: tuple[int, int]
     in_channels: int = 3
     autocast: torch.dtype | None = None
+    copies: int = 2
 
     def autocast_context(self) -> Any:
         """Return the context of the forward pass."""
@@ -86,7 +103,9 @@ def measure_step(
         features: list[Tensor] = []
         feature_units: list[int] = []
         peaks: dict[tuple[FeatureShape, ...], int] = {}
+        backward = _BackwardPeaks()
         for unit in backbone.units():
+            own_peak = backward.of(backbone, unit, state)
             with saved:
                 state = unit.apply(backbone, state)
             border = trace.borders[unit.name]
@@ -108,6 +127,8 @@ def measure_step(
                         feature for i, feature in emitted.items() if i in tail_reads
                     ),
                     heads=peaks[border],
+                    backward=own_peak,
+                    head_parameters=_num_bytes(heads[border].parameters()),
                     frozen=not gradients,
                 )
             )
@@ -118,9 +139,8 @@ def measure_step(
             extra = _peak_of_tail(fake_model, features, samples, [*fixed_aux, aux]) - tail_heads
             unit = units[feature_units[feature]]
             units[feature_units[feature]] = replace(unit, auxiliary=unit.auxiliary + extra)
-    # Parameters, and as much again for the momentum of SGD: the same in every partition.
-    fixed = _num_bytes([*model.parameters(), *model.parameters(), image])
-    return StepBytes(tuple(units), tail_heads, fixed)
+    fixed = shape.copies * _num_bytes(model.parameters()) + _num_bytes([image])
+    return StepBytes(tuple(units), tail_heads, fixed, shape.copies)
 
 
 class _SavedBytes:
@@ -152,6 +172,35 @@ class _SavedBytes:
         """Return the bytes counted since the last call."""
         num_bytes, self.num_bytes = self.num_bytes, 0
         return num_bytes
+
+
+class _BackwardPeaks:
+    """Peaks of units' own forward and backward passes; units that are alike are run once."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, int] = {}
+
+    def of(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> int:
+        """Return the peak of one unit, run from ``state``."""
+        owned = owned_parameters(backbone, unit.owns)
+        inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
+        likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
+        if likeness not in self._known:
+            start = tree_map_only(Tensor, _leaf, state)
+            self._known[likeness] = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
+            for parameter in owned.values():
+                parameter.grad = None
+        return self._known[likeness]
+
+
+def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None:
+    outputs = [
+        leaf
+        for leaf in tree_leaves(unit.apply(backbone, state))
+        if isinstance(leaf, Tensor) and leaf.requires_grad
+    ]
+    if outputs:
+        torch.autograd.backward(outputs, [torch.empty_like(output) for output in outputs])
 
 
 def _peak_of_heads(
@@ -189,7 +238,7 @@ def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
 
 
 def _leaf(feature: Tensor) -> Tensor:
-    return feature.detach().requires_grad_()
+    return feature.detach().requires_grad_(feature.requires_grad)
 
 
 def _num_bytes(values: Iterable[Any]) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
+from typing import Any
 
 TOLERANCE = 0.02
 """Partitions whose peaks differ by less than this share count as equally good."""
@@ -24,6 +26,9 @@ class UnitBytes:
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
             train with the module that the unit is in.
+        backward: Peak of its own forward and backward pass, beyond what was there before.
+        head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
+            themselves, with what the optimizer keeps of them, are there all the time.
         frozen: It has nothing to train; a module of frozen units has no local heads.
     """
 
@@ -34,6 +39,8 @@ class UnitBytes:
     retained: int = 0
     heads: int = 0
     auxiliary: int = 0
+    backward: int = 0
+    head_parameters: int = 0
     frozen: bool = False
 
 
@@ -45,11 +52,14 @@ class StepBytes:
         units: In the order of the forward pass.
         tail_heads: Peak of neck, decode head and the auxiliary heads that always train there.
         fixed: What is alive all the time: parameters, optimizer state, the batch.
+        copies: How many times the bytes of a local head's parameters are alive all the time:
+            once, and once more for each value that the optimizer keeps of them.
     """
 
     units: tuple[UnitBytes, ...]
     tail_heads: int = 0
     fixed: int = 0
+    copies: int = 1
 
 
 def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
@@ -57,41 +67,80 @@ def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
     names = [unit.name for unit in step.units]
     ends = [names.index(boundary) + 1 for boundary in boundaries] + [len(names)]
     costs = _SegmentCosts(step)
-    return [costs.peak(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    plan = _NO_MODULES
+    peaks = []
+    for end in ends:
+        peaks.append(plan.head_parameters + costs.peak(plan.end, end))
+        plan = costs.extend(plan, end)
+    return [peak + step.copies * plan.head_parameters for peak in peaks]
 
 
 def plan_boundaries(step: StepBytes, num_modules: int) -> list[str]:
     """Find the boundaries of ``num_modules`` modules with the smallest largest module peak.
 
-    Exact up to :data:`TOLERANCE`, by dynamic programming over the units. Among equally good
-    partitions the one with the latest boundaries is taken: the deeper the early modules, the less
-    greedy their training.
+    Exact up to :data:`TOLERANCE`, by dynamic programming over the units: of all ways to cover the
+    first units with some modules, those are kept that no other one beats both in peak and in the
+    parameters of its heads, which weigh on the peaks of all modules. Among equally good partitions
+    the one with the latest boundaries is taken: the deeper the early modules, the less greedy
+    their training.
 
     Args:
         step: The bytes.
         num_modules: Between 1 and the number of units.
     """
     costs = _SegmentCosts(step)
-    num_units = len(step.units)
+    cheapest = _plans(costs, num_modules, sys.maxsize, lambda plan: -plan.peak)
+    limit = int(min(map(costs.total, cheapest)) * (1 + TOLERANCE))
+    latest = _plans(costs, num_modules, limit, lambda plan: plan.ends)[0]
+    return [step.units[end - 1].name for end in latest.ends[:-1]]
 
-    @cache
-    def smallest(start: int, modules: int) -> int:
-        """Return the smallest largest peak of ``units[start:]`` in ``modules`` modules."""
-        if modules == 1:
-            return costs.peak(start, num_units)
-        ends = range(start + 1, num_units - modules + 2)
-        return min(max(costs.peak(start, end), smallest(end, modules - 1)) for end in ends)
 
-    limit = smallest(0, num_modules) * (1 + TOLERANCE)
-    boundaries, start = [], 0
-    for modules in range(num_modules, 1, -1):
-        start = max(
-            end
-            for end in range(start + 1, num_units - modules + 2)
-            if max(costs.peak(start, end), smallest(end, modules - 1)) <= limit
-        )
-        boundaries.append(step.units[start - 1].name)
-    return boundaries
+def _plans(
+    costs: _SegmentCosts, num_modules: int, limit: int, worth: Callable[[_Plan], Any]
+) -> list[_Plan]:
+    """Return partitions whose peak is at most ``limit``, by falling worth.
+
+    Of two plans for the same first units the worthier one makes the other needless, if it is no
+    worse in peak and in the parameters of its heads.
+    """
+    num_units = len(costs.step.units)
+    plans = {0: [_NO_MODULES]}
+    for modules_left in range(num_modules - 1, -1, -1):
+        last = num_units - modules_left
+        longer: dict[int, list[_Plan]] = {}
+        for end in range(1 if modules_left else last, last + 1):
+            candidates = [costs.extend(p, end) for at in plans if at < end for p in plans[at]]
+            candidates = [plan for plan in candidates if costs.total(plan) <= limit]
+            longer[end] = _unbeaten(sorted(candidates, key=worth, reverse=True))
+        plans = longer
+    return plans[num_units]
+
+
+def _unbeaten(plans: Sequence[_Plan]) -> list[_Plan]:
+    kept: list[_Plan] = []
+    for plan in plans:
+        if not any(
+            other.peak <= plan.peak and other.head_parameters <= plan.head_parameters
+            for other in kept
+        ):
+            kept.append(plan)
+    return kept
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Some modules that cover the first units, up to ``end``."""
+
+    ends: tuple[int, ...] = ()
+    peak: int = 0
+    head_parameters: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+
+_NO_MODULES = _Plan()
 
 
 class _SegmentCosts:
@@ -99,16 +148,48 @@ class _SegmentCosts:
 
     def __init__(self, step: StepBytes) -> None:
         self.step = step
-        self.saved = list(accumulate((unit.saved for unit in step.units), initial=0))
-        left = (unit.gradients + unit.retained for unit in step.units)
-        self.left = list(accumulate(left, initial=step.fixed))
-        self.auxiliary = list(accumulate((unit.auxiliary for unit in step.units), initial=0))
+        self.peak = cache(self._peak)
+        self.saved = _sums(unit.saved for unit in step.units)
+        self.gradients = _sums(unit.gradients for unit in step.units)
+        self.retained = _sums(unit.retained for unit in step.units)
+        self.auxiliary = _sums(unit.auxiliary for unit in step.units)
+        self.frozen = _sums(int(unit.frozen) for unit in step.units)
 
-    def peak(self, start: int, end: int) -> int:
-        units = self.step.units
-        heads = self.step.tail_heads if end == len(units) else units[end - 1].heads
-        if end < len(units) and all(unit.frozen for unit in units[start:end]):
-            heads = 0
-        heads += self.auxiliary[end] - self.auxiliary[start]
-        state = units[start - 1].state if start else 0
-        return self.left[start] + state + self.saved[end] - self.saved[start] + heads
+    def _peak(self, start: int, end: int) -> int:
+        """Return the peak without the parameters of any local head."""
+        units, saved = self.step.units, self.saved
+        left = self.step.fixed + self.gradients[start] + self.retained[start]
+        left += units[start - 1].state if start else 0
+        heads = self.auxiliary[end] - self.auxiliary[start]
+        if end == len(units):
+            heads += self.step.tail_heads
+        elif self._has_heads(start, end):
+            heads += units[end - 1].heads
+        backward = max(
+            saved[i]
+            - saved[start]
+            + units[i].backward
+            + self.gradients[end]
+            - self.gradients[i + 1]
+            for i in range(start, end)
+        )
+        return left + max(saved[end] - saved[start] + heads, backward)
+
+    def extend(self, plan: _Plan, end: int) -> _Plan:
+        """Add the module that begins where the plan ends."""
+        # The gradients of the heads before it are there, besides what total() adds.
+        peak = plan.head_parameters + self.peak(plan.end, end)
+        heads = self.step.units[end - 1].head_parameters if self._has_heads(plan.end, end) else 0
+        return _Plan((*plan.ends, end), max(plan.peak, peak), plan.head_parameters + heads)
+
+    def total(self, plan: _Plan) -> int:
+        """Return the peak of a whole partition."""
+        return plan.peak + self.step.copies * plan.head_parameters
+
+    def _has_heads(self, start: int, end: int) -> bool:
+        is_tail = end == len(self.step.units)
+        return not is_tail and self.frozen[end] - self.frozen[start] < end - start
+
+
+def _sums(values: Iterable[int]) -> list[int]:
+    return list(accumulate(values, initial=0))

@@ -12,7 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, OPTIMIZERS
+from torch import nn
 
 from ..memory import PeakBytes, dry_step_peak, format_bytes, parse_bytes
 from .choosing import choose_boundaries
@@ -119,7 +120,19 @@ def step_shape(cfg: Config) -> StepShape:
                 f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
             )
     mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
-    return StepShape(batch_size, training_crop(cfg), len(mean), autocast)
+    return StepShape(batch_size, training_crop(cfg), len(mean), autocast, optimizer_copies(wrapper))
+
+
+def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
+    """Return how many times a parameter's bytes stay in memory: itself and the optimizer's."""
+    if 'optimizer' not in wrapper:
+        return 2
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    optimizer = OPTIMIZERS.build({**wrapper['optimizer'], 'params': [parameter]})
+    parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    kept = optimizer.state[parameter].values()
+    return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
 
 
 def training_crop(cfg: Config) -> tuple[int, int]:

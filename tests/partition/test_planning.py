@@ -12,22 +12,45 @@ from mmseg_infopro.partition.planning import TOLERANCE
 def random_step(seed: int, num_units: int = 8) -> StepBytes:
     draw = random.Random(seed).randrange
     units = tuple(
-        UnitBytes(f'unit{i}', draw(1, 100), draw(20), draw(10), draw(15), draw(60), draw(30))
+        UnitBytes(
+            f'unit{i}',
+            saved=draw(1, 100),
+            state=draw(20),
+            gradients=draw(10),
+            retained=draw(15),
+            heads=draw(60),
+            auxiliary=draw(30),
+            backward=draw(150),
+            head_parameters=draw(25),
+            frozen=i < draw(3),
+        )
         for i in range(num_units)
     )
-    return StepBytes(units, tail_heads=draw(80), fixed=draw(50))
+    return StepBytes(units, tail_heads=draw(80), fixed=draw(50), copies=draw(1, 4))
 
 
 def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
-    peaks, left = [], step.fixed
-    for start, end in zip((0, *cuts), (*cuts, len(step.units)), strict=True):
-        units = step.units[start:end]
-        heads = step.tail_heads if end == len(step.units) else units[-1].heads
-        heads += sum(unit.auxiliary for unit in units)
+    """Go through the step, event by event, and note what is alive."""
+    spans = list(zip((0, *cuts), (*cuts, len(step.units)), strict=True))
+    trained = [not all(unit.frozen for unit in step.units[a:b]) for a, b in spans]
+    heads = [step.units[b - 1] for (_, b), t in zip(spans[:-1], trained[:-1], strict=True) if t]
+    alive = step.fixed + step.copies * sum(unit.head_parameters for unit in heads)
+    peak = 0
+    for (start, end), trains in zip(spans, trained, strict=True):
+        units, is_tail = step.units[start:end], end == len(step.units)
         entry = step.units[start - 1].state if start else 0
-        peaks.append(left + entry + sum(unit.saved for unit in units) + heads)
-        left += sum(unit.gradients + unit.retained for unit in units)
-    return max(peaks)
+        local = units[-1].heads if trains and not is_tail else step.tail_heads * is_tail
+        local += sum(unit.auxiliary for unit in units)
+        saved = sum(unit.saved for unit in units)
+        peak = max(peak, alive + entry + saved + local)
+        gradients = 0
+        for unit in reversed(units):
+            saved -= unit.saved
+            peak = max(peak, alive + entry + saved + gradients + unit.backward)
+            gradients += unit.gradients
+        alive += gradients + sum(unit.retained for unit in units)
+        alive += units[-1].head_parameters if trains and not is_tail else 0
+    return peak
 
 
 @pytest.mark.parametrize('num_modules', range(1, 9))
