@@ -1,10 +1,12 @@
-"""Predict the peak memory of a training step, end-to-end beside local modules, without a GPU.
+"""Show the peak memory of a training step: end-to-end, with gradient checkpointing, and local.
 
-The step runs on fake tensors: nothing is allocated, and it takes seconds. The bytes are those of
-tensors; a device adds its context, workspaces and fragmentation.
+The step runs on fake tensors: nothing is allocated, no GPU is needed, and it takes seconds. The
+bytes are those of tensors; a device adds its context, workspaces and fragmentation. With --device
+cuda the steps run for real as well, and what torch measured stands beside the prediction.
 
 Example:
-    python tools/memory.py configs/infopro_deeplabv3_cityscapes.py --num-modules 1 2 4
+    python tools/memory.py configs/infopro_deeplabv3_cityscapes.py --num-modules 2 4 \\
+        --picture memory.png
 """
 
 from __future__ import annotations
@@ -18,13 +20,13 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from mmseg_infopro.commands import command
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.comparing import alternatives, override_step
 from mmseg_infopro.config_options import read_config
-from mmseg_infopro.localizing import localize
-from mmseg_infopro.partition import config_peak, resolve
+from mmseg_infopro.memory import DryStep, draw_timelines
+from mmseg_infopro.partition import cuda_config_step, dry_config_step
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,39 +38,54 @@ def parse_args() -> argparse.Namespace:
         '--num-modules',
         nargs='+',
         type=int,
-        help="numbers of modules to compare; without it, end-to-end and the config's own",
+        metavar='K',
+        help="numbers of local modules to compare; without it, the config's own partition",
     )
+    parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
+    parser.add_argument(
+        '--amp', choices=['none', 'float16', 'bfloat16'], help='mixed precision, or none'
+    )
+    parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
     parser.add_argument('--json', type=Path, help='write the figures to this file as well')
+    parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
     return parser.parse_args()
 
 
-def measure(cfg: Config) -> dict[str, Any]:
-    cfg = resolve(cfg)
-    boundaries = list(cfg.model.local.boundaries)
-    peak = config_peak(cfg)
+def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
     return dict(
-        num_modules=len(boundaries) + 1,
-        boundaries=boundaries,
-        activations=peak.activations,
-        **asdict(peak),
+        name=name,
+        boundaries=list(cfg.model.get('local', {}).get('boundaries', [])),
+        **asdict(step.peak),
+        activations=step.peak.activations,
+        module_peaks=list(step.module_peaks().values()),
+        flops=step.flops,
     )
 
 
-def show(rows: list[dict[str, Any]], baseline: int) -> None:
-    unit, size = ('GB', 1e9) if baseline > 1e9 else ('MB', 1e6)
+def show(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    unit, size = ('GB', 1e9) if first['total'] > 1e9 else ('MB', 1e6)
     table = Table(title=f'Peak of a training step in {unit}, predicted on fake tensors')
-    for column in ('K', 'peak', 'share of E2E', 'parameters', 'gradients', 'optimizer', 'rest'):
-        table.add_column(column, justify='right')
+    headers = ['', 'peak', 'share', 'weights', 'grads', 'optim.', 'activ.', 'FLOPs']
+    measured = [key for key in ('allocated', 'reserved') if key in first]
+    for header in (*headers, *(f'CUDA {key}' for key in measured)):
+        table.add_column(header, justify='right' if header else 'left')
     for row in rows:
-        parts = ('total', 'parameters', 'gradients', 'optimizer_state', 'activations')
-        peak, *others = (f'{row[part] / size:.2f}' for part in parts)
-        share = f'{row["total"] / baseline:.1%}'
-        table.add_row(str(row['num_modules']), peak, share, *others)
+        parts = ('parameters', 'gradients', 'optimizer_state', 'activations')
+        cells = [f'{row["total"] / size:.2f}', f'{row["total"] / first["total"]:.1%}']
+        cells += [f'{row[part] / size:.2f}' for part in parts]
+        cells += [f'{row["flops"] / first["flops"] - 1:+.1%}' if row is not first else '']
+        table.add_row(row['name'], *cells, *(f'{row[key] / size:.2f}' for key in measured))
     console = Console()
     console.print(table)
-    for row in rows[1:]:
-        console.print(f'K={row["num_modules"]}: boundaries={row["boundaries"]}', highlight=False)
+    console.print(f'{first["name"]}: {first["flops"] / 1e12:.2f} TFLOP a step', highlight=False)
+    for row in rows:
+        if row['boundaries']:
+            peaks = ', '.join(f'{peak / size:.2f}' for peak in row['module_peaks'])
+            console.print(f'{row["name"]}: boundaries={row["boundaries"]}', highlight=False)
+            console.print(f'    peaks of its modules: {peaks} {unit}', highlight=False)
 
 
 @command
@@ -77,14 +94,21 @@ def main() -> None:
     cfg = read_config(args.config, args.cfg_options)
     if args.num_modules is None and 'local' not in cfg.model:
         raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
-    numbers = dict.fromkeys([1, *(args.num_modules or ())])
-    configs = [localize(cfg, num_modules) for num_modules in numbers]
-    if args.num_modules is None:
-        configs.append(cfg)
-    rows = [measure(trial) for trial in track(configs, 'dry steps', transient=True)]
-    show(rows, baseline=rows[0]['total'])
+    override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
+    trials = alternatives(cfg, args.num_modules)
+    rows, steps = [], {}
+    with progress_bar('steps', len(trials)) as advance:
+        for name, trial in trials.items():
+            steps[name] = dry_config_step(trial)
+            rows.append(as_row(name, trial, steps[name]))
+            if args.device == 'cuda':
+                rows[-1] |= asdict(cuda_config_step(trial))
+            advance()
+    show(rows)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + '\n')
+    if args.picture:
+        draw_timelines(steps, args.picture, Path(args.config).stem)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .border import concatenate, total_channels
 
@@ -25,7 +28,8 @@ class ReconstructionHead(BaseModule):
     convolution as the boundary's stride asks for, with norm and ReLU between; the last step has
     one channel per image channel and a sigmoid. The loss is the binary cross-entropy against the
     image in [0, 1], the reconstruction term of https://arxiv.org/abs/2101.10832, equation 6. At
-    stride 8 and with the defaults this is the paper's decoder, 128-32-12-3.
+    stride 8 and with the defaults this is the paper's decoder, 128-32-12-3. Upsampled maps are made
+    sample by sample and are not kept for the backward pass.
 
     Args:
         in_channels: Channels of the border feature, or of each of its features.
@@ -86,11 +90,24 @@ class ReconstructionHead(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the image, ``(B, channels, *size)``, from the border feature."""
+        return self.predict_image(self._resize(self._decode(inputs), size=tuple(size)))
+
+    def _decode(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Run all but the last step."""
         x = self.reduce(concatenate(inputs, self.align_corners))
         for step in self.steps:
-            x = step(resize(x, scale_factor=2, mode='bilinear', align_corners=self.align_corners))
-        x = resize(x, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
-        return self.predict_image(x)
+            x = self._run_step(step, x)
+        return x
+
+    def _run_step(self, step: ConvModule, x: Tensor) -> Tensor:
+        x = torch.cat(_by_sample(partial(self._upsample_and_convolve, step.conv), x))
+        return step.activate(step.norm(x) if step.with_norm else x)
+
+    def _upsample_and_convolve(self, conv: nn.Module, x: Tensor) -> Tensor:
+        return conv(self._resize(x, scale_factor=2))
+
+    def _resize(self, x: Tensor, **size: Any) -> Tensor:
+        return resize(x, mode='bilinear', align_corners=self.align_corners, **size)
 
     def target(self, image: Tensor) -> Tensor:
         """Undo the data preprocessor's normalization and resize: the image in [0, 1]."""
@@ -103,10 +120,13 @@ class ReconstructionHead(BaseModule):
         self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict, image: Tensor
     ) -> dict[str, Tensor]:
         """Compare the reconstruction with the normalized ``image`` of shape ``(B, C, H, W)``."""
+        losses = _by_sample(self._sample_loss, self._decode(inputs), image)
+        return {self.loss_name: self.loss_weight * torch.stack(losses).mean()}
+
+    def _sample_loss(self, x: Tensor, image: Tensor) -> Tensor:
         target = self.target(image)
-        logits = self(inputs, target.shape[2:])
-        loss = F.binary_cross_entropy_with_logits(logits.float(), target)
-        return {self.loss_name: self.loss_weight * loss}
+        logits = self.predict_image(self._resize(x, size=target.shape[2:]))
+        return F.binary_cross_entropy_with_logits(logits.float(), target)
 
     def reconstruct(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the rebuilt image in [0, 1], in the channel order of the network's input."""
@@ -118,3 +138,16 @@ def _hidden_widths(hidden_channels: Sequence[int], num_steps: int) -> list[int]:
     num_hidden = max(0, num_steps - 1)
     widths = [hidden_channels[0]] * num_hidden + list(hidden_channels)
     return widths[len(widths) - num_hidden :]
+
+
+def _by_sample(run: Callable[..., Tensor], *batches: Tensor) -> list[Tensor]:
+    """Call ``run`` on one sample after the other; the backward pass does so again.
+
+    What a step upsamples is by far larger than what it begins and ends with. So none of it is kept,
+    and that of one sample at a time is alive. A convolution is not even repeated, unless something
+    after it in ``run`` needs its result: recomputing ends with the last tensor that is asked for.
+    """
+    return [
+        checkpoint(run, *samples, use_reentrant=False, preserve_rng_state=False)
+        for samples in zip(*(batch.split(1) for batch in batches), strict=True)
+    ]

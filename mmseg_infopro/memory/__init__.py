@@ -1,12 +1,26 @@
 """Measuring the peak bytes of a training step; knows nothing of segmentation."""
 
-from .dry_step import PeakBytes, dry_step_gradients, dry_step_peak, peak_beyond
+from .cuda_step import CudaPeak, cuda_step_peak
+from .dry_step import (
+    DryStep,
+    PeakBytes,
+    dry_step,
+    dry_step_gradients,
+    dry_step_peak,
+    peak_beyond,
+)
 from .fake import UpperBounds, fake_copy
 from .sizes import format_bytes, parse_bytes
+from .timeline import draw_timelines
 
 __all__ = [
+    'CudaPeak',
+    'DryStep',
     'PeakBytes',
     'UpperBounds',
+    'cuda_step_peak',
+    'draw_timelines',
+    'dry_step',
     'dry_step_gradients',
     'dry_step_peak',
     'fake_copy',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,6 +14,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from .fake import UpperBounds, fake_copy
 from .tracker import MemoryTracker
@@ -47,15 +49,41 @@ class DryAmpOptimWrapper(OptimWrapper):
             yield
 
 
-def dry_step_peak(
+@dataclass(frozen=True)
+class DryStep:
+    """What one steady-state training step needs.
+
+    Attributes:
+        peak: Its peak.
+        flops: Floating-point operations of matrix products, convolutions and attention, forward
+            and backward, as torch's ``FlopCounterMode`` counts them.
+        timeline: Bytes alive after each operation of the step, in order.
+        modules: Which local module ran then; None where the model has none.
+    """
+
+    peak: PeakBytes
+    flops: int
+    timeline: tuple[int, ...]
+    modules: tuple[int | None, ...]
+
+    def module_peaks(self) -> dict[int, int]:
+        """Return the peak of each local module, in order."""
+        peaks: dict[int, int] = {}
+        for module, num_bytes in zip(self.modules, self.timeline, strict=True):
+            if module is not None:
+                peaks[module] = max(num_bytes, peaks.get(module, 0))
+        return peaks
+
+
+def dry_step(
     model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
-) -> PeakBytes:
-    """Measure the peak of a ``train_step`` of a throw-away fake copy of ``model``.
+) -> DryStep:
+    """Measure a ``train_step`` of a throw-away fake copy of ``model``.
 
     Steps are taken up to the second update of the parameters: the steady state, in which the
-    optimizer's state exists from the start. Bytes are
-    those of tensors, exact up to data-dependent sizes, which count with their upper bound; what a
-    device adds (context, workspaces, fragmentation) is not in them.
+    optimizer's state exists from the start. Bytes are those of tensors, exact up to data-dependent
+    sizes, which count with their upper bound; what a device adds (context, workspaces,
+    fragmentation) is not in them.
 
     Args:
         model: Built on real tensors; not touched.
@@ -67,24 +95,34 @@ def dry_step_peak(
     fake_model.train()
     with mode:
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
-        tracker = MemoryTracker()
+        tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
         tracker.track_gradients(fake_model)
         with tracker, UpperBounds():
             batch = make_batch()  # kept during the step, as a Runner keeps it
             num_steps = optim_wrapper_cfg.get('accumulative_counts', 1)
-            for _ in range(num_steps):
-                fake_model.train_step(batch, optim_wrapper)
+            # Counted in the first step: the counter's hooks hold tensors of recomputed graphs.
+            with FlopCounterMode(display=False) as flop_counter:
+                for _ in range(num_steps):
+                    fake_model.train_step(batch, optim_wrapper)
+            gc.collect()
             tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
+            tracker.restart()
             for _ in range(num_steps):
                 fake_model.train_step(batch, optim_wrapper)
-    return PeakBytes(
-        total=tracker.peak_bytes.total(),
-        parameters=tracker.peak_bytes['parameters'],
-        gradients=tracker.peak_bytes['gradients'],
-        optimizer_state=tracker.peak_bytes['optimizer_state'],
+    kinds = ('parameters', 'gradients', 'optimizer_state')
+    peak = PeakBytes(tracker.peak_bytes.total(), *(tracker.peak_bytes[kind] for kind in kinds))
+    return DryStep(
+        peak, flop_counter.get_total_flops(), tuple(tracker.timeline), tuple(tracker.labels)
     )
+
+
+def dry_step_peak(
+    model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
+) -> PeakBytes:
+    """Return the peak of :func:`dry_step`."""
+    return dry_step(model, optim_wrapper_cfg, make_batch).peak
 
 
 def dry_step_gradients(
@@ -93,9 +131,9 @@ def dry_step_gradients(
     """Return the names of the parameters that get a gradient in a ``train_step`` on fake tensors.
 
     Args:
-        model: As for :func:`dry_step_peak`.
-        optim_wrapper_cfg: As for :func:`dry_step_peak`.
-        make_batch: As for :func:`dry_step_peak`.
+        model: As for :func:`dry_step`.
+        optim_wrapper_cfg: As for :func:`dry_step`.
+        make_batch: As for :func:`dry_step`.
     """
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,12 +22,20 @@ class MemoryTracker(TorchDispatchMode):
     calls and cannot see a backward pass between two of them, which is what a local step is made
     of. On fake tensors a storage has its real size, and no memory.
 
+    Args:
+        label: Says where the program is, for ``labels``.
+
     Attributes:
         peak_bytes: Bytes by kind at the moment when most were alive.
+        timeline: Bytes alive after each operation.
+        labels: Where the program was then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, label: Callable[[], Any] = lambda: None) -> None:
         super().__init__()
+        self._label = label
+        self.timeline: list[int] = []
+        self.labels: list[Any] = []
         self.alive_bytes: Counter[str] = Counter()
         self.peak_bytes: Counter[str] = Counter()
         self._kinds = WeakIdKeyDictionary(ref_type=weakref.ref)
@@ -55,7 +63,14 @@ class MemoryTracker(TorchDispatchMode):
             if isinstance(leaf, Tensor) and leaf.untyped_storage() not in self._kinds:
                 self._count(leaf, OTHER)
         self._update_peak()
+        self.timeline.append(self.alive_bytes.total())
+        self.labels.append(self._label())
         return result
+
+    def restart(self) -> None:
+        """Forget the operations up to now, but not what they left alive."""
+        self.timeline, self.labels = [], []
+        self.peak_bytes = self.alive_bytes.copy()
 
     def _count(self, tensor: Tensor, kind: str) -> None:
         storage = tensor.untyped_storage()

@@ -1,17 +1,18 @@
 """Where to cut: settings, measurements on fake tensors, planning, and ``resolve``."""
 
 from .choosing import choose_boundaries
-from .feature_flow import auxiliary_heads, trace_feature_flow
-from .measuring import StepShape, measure_step, training_batch
-from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
-from .resolve import (
+from .config_step import (
     build_end_to_end,
     build_model,
     config_peak,
-    resolve,
-    set_partition,
+    cuda_config_step,
+    dry_config_step,
     step_shape,
 )
+from .feature_flow import auxiliary_heads, trace_feature_flow
+from .measuring import StepShape, measure_step, training_batch
+from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
+from .resolve import resolve, set_partition
 from .settings import PARTITION_KEYS, LocalSettings, default_heads, read_local_settings
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     'build_model',
     'choose_boundaries',
     'config_peak',
+    'cuda_config_step',
     'default_heads',
+    'dry_config_step',
     'measure_step',
     'module_peaks',
     'plan_boundaries',

@@ -4,6 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mmseg_infopro.memory import peak_beyond
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -73,6 +76,63 @@ def test_the_weight_scales_the_loss():
         head(loss_weight=weight).loss([feature], [], {}, image)['loss_rec'] for weight in (1.0, 2.0)
     )
     torch.testing.assert_close(two, 2 * one)
+
+
+def plain_loss(module, feature, image):
+    """The whole batch at once, with everything kept that autograd keeps."""
+    x = module.reduce(feature)
+    for step in module.steps:
+        x = step(F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    target = ((image * std + mean) / 255).clamp(0, 1)
+    if module.downscale > 1:
+        target = F.avg_pool2d(target, module.downscale, ceil_mode=True)
+    x = F.interpolate(x, target.shape[2:], mode='bilinear', align_corners=False)
+    return F.binary_cross_entropy_with_logits(module.predict_image(x).float(), target)
+
+
+def step(formula, autocast=False, downscale=1):
+    """The loss, all gradients, and the running statistics after it."""
+    module = head(norm_cfg=dict(type='BN'), downscale=downscale)
+    feature = torch.randn(3, 16, 8, 12, requires_grad=True)
+    image = torch.randn(3, 3, 61, 96)
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
+        loss = formula(module, feature, image)
+    loss.backward()
+    gradients = [feature.grad, *(parameter.grad for parameter in module.parameters())]
+    return loss, gradients, list(module.buffers())
+
+
+def chunked_loss(module, feature, image):
+    return module.loss([feature], [], {}, image)['loss_rec']
+
+
+@pytest.mark.parametrize('downscale', [1, 2, 4, 8])
+def test_sample_by_sample_nothing_changes(downscale):
+    """Not even batch norm, which a repeated forward pass would count twice."""
+    expected, actual = (
+        step(plain_loss, downscale=downscale),
+        step(chunked_loss, downscale=downscale),
+    )
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_sample_by_sample_nothing_changes_under_autocast():
+    loss, gradients, _ = step(chunked_loss, autocast=True)
+    expected_loss, expected, _ = step(plain_loss, autocast=True)
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-4, atol=0)
+    for ours, plain in zip(gradients, expected, strict=True):
+        assert (ours - plain).norm() <= 0.02 * plain.norm()
+
+
+def test_sample_by_sample_takes_half_the_memory():
+    def peak(formula):
+        with FakeTensorMode():
+            module = head(in_channels=128, norm_cfg=dict(type='BN'))
+            feature, image = torch.randn(4, 128, 16, 16), torch.randn(4, 3, 128, 128)
+            return peak_beyond(lambda: formula(module, feature, image).backward())
+
+    assert peak(chunked_loss) < 0.5 * peak(plain_loss)
 
 
 def test_mean_and_std_must_match():

@@ -1,0 +1,91 @@
+"""What a user would pick instead: the configs that a local one is compared with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import Config
+from mmseg.registry import MODELS
+
+from .localizing import localize
+from .partition import resolve
+
+
+def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
+    """Return end-to-end training, the same with gradient checkpointing, and the local forms.
+
+    Args:
+        cfg: Local, or any other config of mmseg.
+        num_modules: Numbers of local modules; the config's own partition if not given.
+
+    Returns:
+        Resolved configs by the name to show. Checkpointing is left out where the backbone has no
+        ``with_cp``.
+    """
+    end_to_end = resolve(localize(cfg, 1))
+    trials = {'E2E': end_to_end}
+    if takes_argument(end_to_end.model.backbone, 'with_cp'):
+        trials['E2E with_cp'] = checkpointed = deepcopy(end_to_end)
+        checkpointed.model.backbone.with_cp = True
+    for count in num_modules or ():
+        if count != 1:
+            trials[f'K={count}'] = resolve(localize(cfg, count))
+    if num_modules is None:
+        local = resolve(cfg)
+        trials[f'K={len(local.model.local.boundaries) + 1}'] = local
+    return trials
+
+
+def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:
+    """Say whether the class that a model config names takes an argument of this name."""
+    kind = model_cfg['type']
+    model_class = MODELS.get(kind) if isinstance(kind, str) else kind
+    return any(
+        name in inspect.signature(parent.__init__).parameters for parent in model_class.__mro__
+    )
+
+
+def override_step(
+    cfg: Config,
+    batch_size: int | None = None,
+    crop: tuple[int, int] | None = None,
+    amp: str | None = None,
+) -> None:
+    """Change what the memory of a config's training step depends on, in place.
+
+    Args:
+        cfg: The config.
+        batch_size: Images per process.
+        crop: Height and width of the training crop.
+        amp: ``float16`` or ``bfloat16`` for mixed precision, ``none`` for full precision.
+    """
+    if batch_size is not None:
+        if batch_size < 1:
+            raise ValueError(f'the batch size must be at least 1, got {batch_size}')
+        cfg.train_dataloader.batch_size = batch_size
+    if crop is not None:
+        set_crop(cfg, crop)
+    if amp == 'none' and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        cfg.optim_wrapper.pop('dtype', None)
+        cfg.optim_wrapper.pop('loss_scale', None)
+    elif amp not in (None, 'none'):
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=amp)
+
+
+def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
+    """Train on crops of another size: data preprocessor and cropping transforms."""
+    if min(crop) < 1:
+        raise ValueError(f'the crop must be at least 1 pixel high and wide, got {crop}')
+    preprocessor = cfg.model.get('data_preprocessor')
+    if preprocessor is not None:
+        preprocessor.size = crop
+    dataset = cfg.train_dataloader.get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    for transform in dataset.get('pipeline', []):
+        if 'crop_size' in transform:
+            transform['crop_size'] = crop

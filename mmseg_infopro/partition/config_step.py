@@ -1,0 +1,122 @@
+"""The training step that a config describes: its model, its batch, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS, OPTIMIZERS
+from torch import nn
+
+from ..memory import CudaPeak, DryStep, PeakBytes, cuda_step_peak, dry_step
+from .measuring import StepShape, training_batch
+
+
+def build_end_to_end(cfg: Config) -> EncoderDecoder:
+    """Build the config's model uncut, K=1, without pretrained weights."""
+    model_cfg = deepcopy(cfg.model)
+    model_cfg.pop('pretrained', None)
+    if 'local' in model_cfg:
+        model_cfg.local = ConfigDict(num_modules=1)
+    return build_model(model_cfg)
+
+
+def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
+    """Build a model in mmseg's scope.
+
+    Raises:
+        ValueError: It cannot be built.
+    """
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        try:
+            return MODELS.build(model_cfg)
+        except (AssertionError, AttributeError, KeyError) as error:
+            raise ValueError(f'the model cannot be built from the config: {error}') from error
+
+
+def dry_config_step(cfg: Config) -> DryStep:
+    """Take a dry step of a config with its own batch size, crop, optimizer and precision."""
+    model_cfg = deepcopy(cfg.model)
+    model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
+    model, shape = _without_weights(model_cfg), step_shape(cfg)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
+
+
+def cuda_config_step(cfg: Config) -> CudaPeak:
+    """Take real steps of a config on the GPU, from random weights, on an empty batch.
+
+    Raises:
+        ValueError: There is no GPU.
+    """
+    model, shape = _without_weights(deepcopy(cfg.model)), step_shape(cfg)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return cuda_step_peak(model, cfg.optim_wrapper, lambda: training_batch(shape))
+
+
+def _without_weights(model_cfg: ConfigDict) -> EncoderDecoder:
+    model_cfg.pop('pretrained', None)
+    return build_model(model_cfg)
+
+
+def config_peak(cfg: Config) -> PeakBytes:
+    """Return the peak of :func:`dry_config_step`."""
+    return dry_config_step(cfg).peak
+
+
+def step_shape(cfg: Config) -> StepShape:
+    """Read batch size, crop and precision of the training step off a config.
+
+    Raises:
+        ValueError: The config does not say them.
+    """
+    batch_size = cfg.get('train_dataloader', {}).get('batch_size')
+    if batch_size is None:
+        raise ValueError('planning needs train_dataloader.batch_size, which the config lacks')
+    wrapper = cfg.get('optim_wrapper', {})
+    autocast = None
+    if wrapper.get('type') == 'AmpOptimWrapper':
+        autocast = getattr(torch, wrapper.get('dtype') or 'float16', None)
+        if autocast not in (torch.float16, torch.bfloat16, torch.float32):
+            raise ValueError(
+                f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
+            )
+    mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
+    return StepShape(batch_size, training_crop(cfg), len(mean), autocast, optimizer_copies(wrapper))
+
+
+def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
+    """Return how many times a parameter's bytes stay in memory: itself and the optimizer's."""
+    if 'optimizer' not in wrapper:
+        return 2
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    optimizer = OPTIMIZERS.build({**wrapper['optimizer'], 'params': [parameter]})
+    parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    kept = optimizer.state[parameter].values()
+    return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
+
+
+def training_crop(cfg: Config) -> tuple[int, int]:
+    """Return (height, width) of what the network sees in training.
+
+    Raises:
+        ValueError: Neither the data preprocessor nor the training pipeline has a fixed size.
+    """
+    size = (cfg.model.get('data_preprocessor') or {}).get('size')
+    if size is None:
+        dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+        while 'dataset' in dataset:
+            dataset = dataset['dataset']
+        for transform in dataset.get('pipeline', []):
+            size = transform.get('crop_size', size)
+    if size is None:
+        raise ValueError(
+            'planning needs the training crop: set model.data_preprocessor.size=(height, width)'
+        )
+    return tuple(size) if not isinstance(size, int) else (size, size)
