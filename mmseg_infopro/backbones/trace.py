@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ..memory import UpperBounds, fake_copy
-from .unrolled import UnrolledBackbone
+from .unrolled import Feature, UnrolledBackbone
+
+FeatureSize = torch.Size | list[torch.Size]
+"""Shape of a feature, or those of the tensors in its list."""
 
 BATCH_SIZE = 2
 """Of traced images: norm layers on pooled features refuse a single one in training."""
@@ -35,7 +39,7 @@ class BackboneTrace:
 
     borders: dict[str, tuple[FeatureShape, ...]]
     features: tuple[FeatureShape, ...]
-    samples: tuple[torch.Size, ...]
+    samples: tuple[FeatureSize, ...]
 
 
 def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> BackboneTrace:
@@ -44,7 +48,7 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
     fake_backbone = fake_copy(backbone, mode)
     fake_backbone.train()  # not chained: mmseg's ResNet.train returns None
     borders: dict[str, tuple[FeatureShape, ...]] = {}
-    features: list[Tensor] = []
+    features: list[Feature] = []
     height, width = backbone.example_size()
     with mode, torch.no_grad(), UpperBounds():
         state = torch.empty(BATCH_SIZE, in_channels, height, width)
@@ -55,8 +59,8 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
             features += [emit.apply(fake_backbone, state) for emit in unit.emits]
     return BackboneTrace(
         borders,
-        tuple(_shape(feature, width) for feature in features),
-        tuple(feature.shape for feature in features),
+        tuple(_shape(tree_leaves(feature)[0], width) for feature in features),
+        tuple(tree_map(lambda tensor: tensor.shape, feature) for feature in features),
     )
 
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 State = Any
 """What flows between two units: a tensor or any nest of tensors and plain values."""
 
+Feature = Tensor | list[Tensor]
+"""A feature map ``(B, C, H, W)``; with it, in a list, what else is read: a class token."""
+
 
 def identity(backbone: nn.Module, state: State) -> State:
     """Return the state as it is: the emit of backbones whose features are their states."""
@@ -27,7 +30,7 @@ class Emit:
     and bare parameters that only this emit uses; they train in the module that reads the feature.
     """
 
-    apply: Callable[[nn.Module, State], Tensor] = identity
+    apply: Callable[[nn.Module, State], Feature] = identity
     owns: tuple[str, ...] = ()
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from mmengine.logging import MMLogger
 from mmseg.models.segmentors import EncoderDecoder
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from ..backbones import Feature, FeatureSize
 from ..memory import UpperBounds, fake_copy
 
 
@@ -38,7 +39,7 @@ def auxiliary_heads(model: EncoderDecoder) -> list[Any]:
 
 def trace_feature_flow(
     model: EncoderDecoder,
-    samples: Sequence[torch.Size],
+    samples: Sequence[FeatureSize],
     emitted_by: Sequence[int],
     emit_has_parameters: Sequence[bool],
     num_modules: int,
@@ -71,7 +72,7 @@ def trace_feature_flow(
 
 
 def features_read(
-    model: EncoderDecoder, samples: Sequence[torch.Size]
+    model: EncoderDecoder, samples: Sequence[FeatureSize]
 ) -> tuple[frozenset[int], list[frozenset[int]]]:
     """Return the features that the tail reads in any case, and each auxiliary head's.
 
@@ -83,7 +84,7 @@ def features_read(
     return _features_read(model.decode_head, samples), [_features_read(h, samples) for h in heads]
 
 
-class _RecordedFeatures(tuple[Tensor, ...]):
+class _RecordedFeatures(tuple[Feature, ...]):
     """Features that remember which of them were read."""
 
     reads: set[int]
@@ -93,18 +94,18 @@ class _RecordedFeatures(tuple[Tensor, ...]):
         self.reads.update([positions] if isinstance(positions, int) else positions)
         return super().__getitem__(index)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Feature]:
         self.reads.update(range(len(self)))
         return super().__iter__()
 
 
-def _features_read(reader: nn.Module, samples: Sequence[torch.Size]) -> frozenset[int]:
+def _features_read(reader: nn.Module, samples: Sequence[FeatureSize]) -> frozenset[int]:
     """Run a reader as in training: some read more then than in prediction."""
     mode = FakeTensorMode()
     fake_reader = fake_copy(reader, mode)
     fake_reader.train()
     with mode, torch.no_grad(), UpperBounds():
-        features = _RecordedFeatures(map(torch.empty, samples))
+        features = _RecordedFeatures(map(_empty, samples))
         features.reads = set()
         try:
             _decode(fake_reader, features)
@@ -117,7 +118,11 @@ def _features_read(reader: nn.Module, samples: Sequence[torch.Size]) -> frozense
     return frozenset(features.reads)
 
 
-def _decode(reader: nn.Module, features: tuple[Tensor, ...]) -> None:
+def _empty(sample: FeatureSize) -> Feature:
+    return list(map(torch.empty, sample)) if isinstance(sample, list) else torch.empty(sample)
+
+
+def _decode(reader: nn.Module, features: tuple[Feature, ...]) -> None:
     """Run a neck, a head, or the heads of a cascade."""
     if not isinstance(reader, nn.ModuleList):
         reader(features)

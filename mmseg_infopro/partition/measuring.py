@@ -115,7 +115,7 @@ def measure_step(
             emitted = dict(
                 enumerate((emit.apply(backbone, state) for emit in unit.emits), len(features))
             )
-            features += map(_leaf, emitted.values())
+            features += tree_map_only(Tensor, _leaf, list(emitted.values()))
             gradients = _gradient_bytes(backbone, unit)
             units.append(
                 UnitBytes(
@@ -124,7 +124,7 @@ def measure_step(
                     state=_num_bytes(tree_leaves(state)),
                     gradients=gradients,
                     retained=_num_bytes(
-                        feature for i, feature in emitted.items() if i in tail_reads
+                        tree_leaves([f for i, f in emitted.items() if i in tail_reads])
                     ),
                     heads=peaks[border],
                     backward=own_peak,

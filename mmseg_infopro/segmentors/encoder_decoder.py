@@ -13,7 +13,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList, add_prefix
 from torch import Tensor, nn
 
-from ..backbones import State, UnrolledBackbone, numbered_emits, trace_backbone
+from ..backbones import Feature, State, UnrolledBackbone, numbered_emits, trace_backbone
 from ..local_heads import build_local_heads, head_losses, loss_weights
 from ..partition import (
     auxiliary_heads,
@@ -82,7 +82,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         if isinstance(decode_head, nn.ModuleList):
             decode_head = decode_head[-1]
         preprocessor = self.data_preprocessor
-        in_channels = getattr(self.backbone, 'in_channels', 3)
+        in_channels = image_channels(self.backbone)
         normalizes = getattr(preprocessor, '_enable_normalize', False)
         return dict(
             **{name: getattr(decode_head, name) for name in SHARED if hasattr(decode_head, name)},
@@ -169,7 +169,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
 
     def _run_module(
         self, module: LocalModule, state: State, retained: dict[int, Retained]
-    ) -> tuple[State, tuple[Tensor | None, ...]]:
+    ) -> tuple[State, tuple[Feature | None, ...]]:
         """Run a module's units; return its state and the features that its heads read.
 
         What the tail reads of earlier modules waits in ``retained``. Features that the module's
@@ -223,7 +223,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         return add_prefix(losses, f'local_{index}')
 
     def _auxiliary_losses(
-        self, module: LocalModule, features: Sequence[Tensor | None], data_samples: SampleList
+        self, module: LocalModule, features: Sequence[Feature | None], data_samples: SampleList
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         heads = auxiliary_heads(self)
@@ -264,6 +264,11 @@ class InfoProCascadeEncoderDecoder(InfoProEncoderDecoder, CascadeEncoderDecoder)
 @MODELS.register_module()
 class InfoProDepthEstimator(InfoProEncoderDecoder, DepthEstimator):
     """:class:`DepthEstimator` trained by local losses; ``local.heads`` must be heads for depth."""
+
+
+def image_channels(backbone: nn.Module) -> int:
+    """Return the channels of the images that a backbone takes: those of its first convolution."""
+    return next(layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
 
 
 def supported_backbones() -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from ..backbones import Emit, State, Unit, UnrolledBackbone
+from ..backbones import Emit, Feature, State, Unit, UnrolledBackbone
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Retained:
     kept: State
     emit: Emit | None = None
 
-    def feature(self, backbone: UnrolledBackbone) -> Tensor:
+    def feature(self, backbone: UnrolledBackbone) -> Feature:
         """Return the feature; its emit, if it waits for that, becomes part of the graph."""
         return self.kept if self.emit is None else self.emit.apply(backbone, self.kept)
 
@@ -32,7 +32,7 @@ def run_units(
     reads: Collection[int],
     retains: Collection[int],
     state: State,
-) -> tuple[State, dict[int, Tensor], dict[int, Retained]]:
+) -> tuple[State, dict[int, Feature], dict[int, Retained]]:
     """Run the units of a module.
 
     Args:
@@ -46,7 +46,7 @@ def run_units(
     Returns:
         The state after the last unit, the features that were asked for, and those to be retained.
     """
-    features: dict[int, Tensor] = {}
+    features: dict[int, Feature] = {}
     retained: dict[int, Retained] = {}
     for unit, unit_emits in zip(units, emits, strict=True):
         state = unit.apply(backbone, state)
@@ -56,7 +56,7 @@ def run_units(
             elif index in reads or index in retains:
                 feature = emit.apply(backbone, state)
                 features |= {index: feature} if index in reads else {}
-                retained |= {index: Retained(feature.detach())} if index in retains else {}
+                retained |= {index: Retained(detached(feature))} if index in retains else {}
     return state, features, retained
 
 

@@ -242,6 +242,7 @@ def both_forwards(backbone, twin, image):
 
 def assert_bitwise_equal(actual: list[Any], expected: list[Any]) -> None:
     """Compare tensors (and the plain values of a state) one by one."""
+    actual, expected = tree_leaves(actual), tree_leaves(expected)
     assert len(actual) == len(expected)
     for one, other in zip(actual, expected, strict=True):
         same = torch.equal(one, other) if torch.is_tensor(one) else one == other
