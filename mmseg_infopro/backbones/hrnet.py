@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from mmseg.models.backbones import HRNet
 from mmseg.registry import MODELS
@@ -24,13 +25,11 @@ def _block(backbone: nn.Module, branches: Branches, path: str) -> Branches:
 
 def _transition(backbone: nn.Module, branches: Branches, path: str) -> Branches:
     """Add a branch, made of the coarsest one."""
-    changed = []
-    for index, layer in enumerate(backbone.get_submodule(path)):
-        if layer is None:
-            changed.append(branches[index])
-        else:
-            changed.append(layer(branches[-1]))
-    return changed
+    layers: Any = backbone.get_submodule(path)  # a ModuleList with None where a branch stays
+    return [
+        branches[index] if layer is None else layer(branches[-1])
+        for index, layer in enumerate(layers)
+    ]
 
 
 def _exchange(backbone: nn.Module, branches: Branches, path: str) -> Branches:
@@ -65,9 +64,9 @@ def hrnet_units(self: HRNet) -> tuple[Unit, ...]:
     return (*units, Unit(last.name, last.apply, last.owns, emits))
 
 
-def hrnet_border(self: HRNet, branches: Branches) -> Branches:
+def hrnet_border(self: HRNet, state: Branches) -> Branches:
     """Return all branches."""
-    return branches
+    return state
 
 
 @MODELS.register_module()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,10 @@ from typing import Any
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import MODEL_WRAPPERS
+
+from .local_data_parallel import LocalDataParallel
 
 RANK_NAMES = {
     'pytorch': {'RANK': 'RANK', 'WORLD_SIZE': 'WORLD_SIZE', 'LOCAL_RANK': 'LOCAL_RANK'},
@@ -85,14 +90,21 @@ def choose_model_wrapper(cfg: Config, launcher: str) -> None:
 
     A model with local modules gets one data-parallel wrapper per module; any other is left to
     mmengine's own choice, which without an accelerator must not name a device.
+
+    Args:
+        cfg: Changed; its partition is resolved.
+        launcher: Of the job.
     """
     if launcher == 'none':
         return
+    if 'local' in cfg.model:
+        chosen = cfg.get('model_wrapper_cfg') or {}
+        cfg.model_wrapper_cfg = {'type': 'LocalDataParallel', **chosen}
+        if cfg.model.local.get('boundaries') != []:
+            _check_wrapper(cfg)
     on_cpu = get_device() == 'cpu'
     wrapper = cfg.get('model_wrapper_cfg')
-    if wrapper is None and 'local' in cfg.model:
-        cfg.model_wrapper_cfg = dict(type='LocalDataParallel')
-    elif wrapper is None and on_cpu:
+    if wrapper is None and on_cpu:
         cfg.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel',
             device_ids=None,
@@ -101,6 +113,25 @@ def choose_model_wrapper(cfg: Config, launcher: str) -> None:
         )
     elif wrapper is not None and on_cpu and 'DistributedDataParallel' in str(wrapper.get('type')):
         wrapper.setdefault('device_ids', None)
+
+
+def _check_wrapper(cfg: Config) -> None:
+    """Warn of what does not fit local modules."""
+    chosen = cfg.model_wrapper_cfg.type
+    cls = MODEL_WRAPPERS.get(chosen) if isinstance(chosen, str) else chosen
+    if not (isinstance(cls, type) and issubclass(cls, LocalDataParallel)):
+        message = (
+            f'model_wrapper_cfg.type={chosen!r} does not know local modules: at best their losses '
+            'train through forward(mode="loss"), with right gradients but no saving of memory; '
+            'use model_wrapper_cfg=dict(type="LocalDataParallel")'
+        )
+        print_log(message, logger='current', level=logging.WARNING)
+    elif cfg.get('find_unused_parameters'):
+        message = (
+            'find_unused_parameters=True is ignored: with local modules every trainable parameter '
+            'must get a gradient in every step'
+        )
+        print_log(message, logger='current', level=logging.WARNING)
 
 
 def check_sync_batch_norm(cfg: Config, launcher: str) -> None:

@@ -1,4 +1,4 @@
-"""Data parallelism in local modules: each exchanges its gradients as soon as it has them."""
+"""Data parallelism in local modules: each averages its gradients while the next one computes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from ..segmentors.local_step import local_train_step
+from .gradient_average import GradientAverage
 
 Output = TypeVar('Output')
 
@@ -42,9 +43,14 @@ class LocalDataParallel(nn.Module):
     """Wraps a segmentor with local modules for training on several processes.
 
     Every local module has a :class:`DistributedDataParallel` of its own, not registered, so that
-    the names in the state dict are those of any wrapper. Gradients are averaged over the
-    processes. A frozen module has none. With K=1 this is :class:`MMDistributedDataParallel`. Which
-    parameters train is read once: freezing one later needs a new wrapper.
+    the names in the state dict are those of any wrapper; a frozen module has none. A module's
+    gradients are averaged over the processes while the next modules run, and all averages are
+    there before clipping and the update. With K=1 this is :class:`MMDistributedDataParallel`.
+
+    Which parameters train is read once: freezing one later needs a new wrapper. As in any data
+    parallel training, all processes must take the same number of steps (mmengine's samplers see
+    to that, except with ``round_up=False``). Their batches may differ in size; each process then
+    still counts the same, so a sample of a smaller batch counts more.
 
     Args:
         module: An :class:`InfoProEncoderDecoder`, on its device.
@@ -71,38 +77,54 @@ class LocalDataParallel(nn.Module):
                 f'{type(module).__name__}; use MMDistributedDataParallel'
             )
         self.module = module
+        self._average = GradientAverage(process_group)
+        modules = [
+            list(module.module_parameters(index).values())
+            for index in range(len(module.boundaries) + 1)
+        ]
+        # The first one, whose forward pass opens the step, broadcasts all that belongs to none.
+        frozen = [
+            parameter
+            for parameters in modules
+            if not _train(parameters)
+            for parameter in parameters
+        ]
         buffers = list(module.buffers()) if broadcast_buffers else []
         data_parallel: list[DistributedDataParallel | None] = []
-        for index in range(len(module.boundaries) + 1):
-            parameters = list(module.module_parameters(index).values())
-            if not any(parameter.requires_grad for parameter in parameters):
+        for parameters in modules:
+            if not _train(parameters):
                 data_parallel.append(None)
                 continue
-            # The first one, whose forward pass opens the step, broadcasts the whole model's.
-            view, buffers = ModuleView(parameters, buffers), []
-            data_parallel.append(
-                DistributedDataParallel(
-                    view,
-                    bucket_cap_mb=bucket_cap_mb,
-                    process_group=process_group,
-                    gradient_as_bucket_view=True,
-                )
+            view, frozen, buffers = ModuleView([*parameters, *frozen], buffers), [], []
+            wrapped = DistributedDataParallel(
+                view,
+                bucket_cap_mb=bucket_cap_mb,
+                process_group=process_group,
+                gradient_as_bucket_view=True,
             )
+            wrapped.register_comm_hook(None, self._average.hook)
+            data_parallel.append(wrapped)
         self._data_parallel = tuple(data_parallel)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train every module on this process's batch, and update the parameters once."""
-        return local_train_step(
-            self.module, data, optim_wrapper, context=self, run_module=self.run_module
-        )
+        with self._average.in_background():
+            return local_train_step(
+                self.module,
+                data,
+                optim_wrapper,
+                context=self,
+                run_module=self.run_module,
+                finish_gradients=self._average.wait,
+            )
 
     def run_module(self, index: int, run: Callable[[], Output]) -> Output:
-        """Run one module's forward pass, so that its next backward pass exchanges gradients."""
+        """Run one module's forward pass, so that its next backward pass averages gradients."""
         data_parallel = self._data_parallel[index]
         return run() if data_parallel is None else data_parallel(run)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model; a backward pass through its output exchanges all gradients."""
+        """Run the model; a backward pass through its output averages all gradients."""
         run: Callable[[], Any] = partial(self.module, *args, **kwargs)
         for data_parallel in self._data_parallel:
             if data_parallel is not None:
@@ -125,3 +147,7 @@ class LocalDataParallel(nn.Module):
                 if data_parallel is not None:
                     stack.enter_context(data_parallel.no_sync())
             yield
+
+
+def _train(parameters: Iterable[nn.Parameter]) -> bool:
+    return any(parameter.requires_grad for parameter in parameters)

@@ -22,12 +22,17 @@ def run_alone(index: int, run: Callable[[], Losses]) -> Losses:
     return run()
 
 
+def have_finished() -> None:
+    """Wait for nothing: gradients are final after their backward pass."""
+
+
 def local_train_step(
     model: InfoProEncoderDecoder,
     data: dict[str, Any],
     optim_wrapper: OptimWrapper,
     context: nn.Module | None = None,
     run_module: RunModule = run_alone,
+    finish_gradients: Callable[[], None] = have_finished,
 ) -> dict[str, Tensor]:
     """Train every module on one batch, and update the parameters once.
 
@@ -43,6 +48,7 @@ def local_train_step(
             not given, a data-parallel wrapper's.
         run_module: Called with each module's number and the function that runs its forward pass
             and returns its losses.
+        finish_gradients: Called after all backward passes, before anything reads the gradients.
 
     Returns:
         Detached values to log: the total ``loss``, then each module's.
@@ -63,11 +69,16 @@ def local_train_step(
         module_totals.append(loss.detach())
         module_log_vars.pop('loss')
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
-        if index == len(model.boundaries):
-            optim_wrapper.update_params(loss)
-        elif loss.requires_grad:  # else its heads are frozen too
+        if loss.requires_grad:  # else its heads are frozen too
             backward_uncounted(optim_wrapper, loss)
-    return {'loss': torch.stack(module_totals).sum(), **log_vars}
+    finish_gradients()
+    total = torch.stack(module_totals).sum()
+    # update_params is one backward pass and, when due, the update, with no place between them to
+    # finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
+    # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
+    optim_wrapper.update_params(total.clone().requires_grad_())
+    model.running_module = None
+    return {'loss': total, **log_vars}
 
 
 def _module_losses(
@@ -83,7 +94,7 @@ def backward_uncounted(optim_wrapper: OptimWrapper, loss: Tensor) -> None:
     """Accumulate the gradients of one of several losses of a step.
 
     ``OptimWrapper.backward`` counts its calls, and the count drives gradient accumulation and
-    ``should_update``; a step must count once, for the last of its losses.
+    ``should_update``; a step must count once, for all of its losses.
     """
     count = optim_wrapper._inner_count
     optim_wrapper.backward(optim_wrapper.scale_loss(loss))

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.model import MMSeparateDistributedDataParallel
 
 from mmseg_infopro.parallel import (
+    LocalDataParallel,
     check_sync_batch_norm,
     choose_model_wrapper,
     init_cpu_distributed,
@@ -35,8 +37,42 @@ def wrapper_of(launcher: str = 'pytorch', **content: Any) -> Any:
 def test_local_modules_get_their_wrapper(device: str) -> None:
     assert wrapper_of(model=LOCAL) == dict(type='LocalDataParallel')
     assert wrapper_of('none', model=LOCAL) is None
-    chosen = dict(type='Mine')
-    assert wrapper_of(model=LOCAL, model_wrapper_cfg=chosen) == chosen
+    chosen = dict(bucket_cap_mb=50)
+    wanted = dict(type='LocalDataParallel', bucket_cap_mb=50)
+    assert wrapper_of(model=LOCAL, model_wrapper_cfg=chosen) == wanted
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    messages: list[str] = []
+    monkeypatch.setattr(launching, 'print_log', lambda text, **_: messages.append(text))
+    return messages
+
+
+@pytest.mark.parametrize(
+    'chosen', ['MMDistributedDataParallel', 'Mine', MMSeparateDistributedDataParallel]
+)
+def test_other_wrappers_of_local_modules_are_warned_of(
+    device: str, warnings: list[str], chosen: str | type
+) -> None:
+    wrapper = wrapper_of(model=LOCAL, model_wrapper_cfg=dict(type=chosen))
+    assert wrapper.type == chosen
+    (warning,) = warnings
+    assert f'model_wrapper_cfg.type={chosen!r} does not know local modules' in warning
+
+
+def test_wrappers_that_fit_are_not_warned_of(device: str, warnings: list[str]) -> None:
+    for chosen in ('LocalDataParallel', 'mmengine.LocalDataParallel', LocalDataParallel):
+        wrapper_of(model=LOCAL, model_wrapper_cfg=dict(type=chosen))
+    uncut = dict(type='InfoProEncoderDecoder', local=dict(boundaries=[]))
+    wrapper_of(model=uncut, model_wrapper_cfg=dict(type='MMDistributedDataParallel'))
+    wrapper_of('none', model=LOCAL, model_wrapper_cfg=dict(type='Mine'))
+    assert warnings == []
+
+
+def test_unused_parameters_cannot_be_asked_for(device: str, warnings: list[str]) -> None:
+    wrapper_of(model=LOCAL, find_unused_parameters=True)
+    assert 'find_unused_parameters=True is ignored' in warnings[0]
 
 
 def test_plain_models_name_no_device_on_cpus(device: str) -> None:

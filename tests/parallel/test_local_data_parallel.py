@@ -3,26 +3,68 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.registry import DefaultScope
+from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 
 from mmseg_infopro.parallel import LocalDataParallel
+from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import BN, GN, batch, build, gradients, model_config
+from tests.parallel.processes import run_processes
 
-PARTITIONS: dict[int, list[str]] = {1: [], 2: ['layer2.1']}
-STEPS = 2
+PARTITIONS: dict[int, list[str]] = {
+    1: [],
+    2: ['layer2.1'],
+    4: ['stem', 'layer2.0', 'layer4.0'],
+}
+STEPS = 3
+MAX_NORM = 0.1  # less than any gradient's
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to train that must come to the same as one process on the joined batch."""
+
+    num_modules: int
+    accumulative_counts: int = 1
+    bucket_cap_mb: float = 25
+    scales_loss: bool = False
+    frozen: int | None = None
+    clips: bool = False
+
+    def model(self, seed: int = 0) -> Any:
+        model = model_of(self.num_modules, seed=seed)
+        if self.frozen is not None:
+            for parameter in model.module_parameters(self.frozen).values():
+                parameter.requires_grad_(False)
+        return model
+
+
+CASES = {
+    **{f'K={k}': Case(k) for k in PARTITIONS},
+    **{f'K={k}, accumulation': Case(k, accumulative_counts=2) for k in PARTITIONS},
+    'several buckets': Case(2, bucket_cap_mb=0.01, accumulative_counts=2),
+    'clipping': Case(4, clips=True),
+    'loss scaling': Case(4, scales_loss=True),
+    'frozen first module': Case(4, frozen=0),
+    'frozen tail': Case(4, frozen=3, accumulative_counts=2),
+}
+
+
+class ScalingOptimWrapper(CpuAmpOptimWrapper):
+    """Scales losses without the rounding of mixed precision."""
+
+    optim_context = OptimWrapper.optim_context
 
 
 def model_of(num_modules: int, norm: dict[str, Any] = GN, **overrides: Any) -> Any:
@@ -40,56 +82,76 @@ def part(data: dict[str, Any], rows: slice) -> dict[str, Any]:
     return {key: value[rows] for key, value in data.items()}
 
 
-def train(model: nn.Module, batches: list[dict[str, Any]], accumulative_counts: int = 1) -> Any:
-    """Return the gradients before each update, and the weights after the last."""
-    inner = getattr(model, 'module', model)
-    optimizer = torch.optim.SGD(inner.parameters(), lr=0.05, momentum=0.9)
-    optim_wrapper = OptimWrapper(optimizer, accumulative_counts=accumulative_counts)
+def sgd(model: nn.Module) -> torch.optim.SGD:
+    return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+
+def train(
+    wrapper: Any,
+    batches: list[dict[str, Any]],
+    optim_wrapper_type: type[OptimWrapper] = OptimWrapper,
+    **kwargs: Any,
+) -> Any:
+    """Return the gradients of each update, the last weights and the names in the logs."""
+    model, optimizer = wrapper.module, sgd(wrapper.module)
+    optim_wrapper = optim_wrapper_type(optimizer=optimizer, **kwargs)
     seen: list[dict[str, torch.Tensor]] = []
-    optimizer.register_step_pre_hook(lambda *_: seen.append(gradients(inner)))
-    logs = [model.train_step(data, optim_wrapper) for data in batches]
-    return seen, deepcopy(inner.state_dict()), [sorted(log) for log in logs]
+    optimizer.register_step_pre_hook(lambda *_: seen.append(gradients(model)))
+    logs = [sorted(wrapper.train_step(data, optim_wrapper)) for data in batches]
+    return seen, deepcopy(model.state_dict()), logs
 
 
 @cache
-def train_alone(num_modules: int) -> Any:
-    return train(model_of(num_modules), [joined_batch(step) for step in range(STEPS)])
+def train_by_hand(num_modules: int, frozen: int | None = None, clips: bool = False) -> Any:
+    """Return the gradients of each update, and the last weights, of a plain loop."""
+    model = Case(num_modules, frozen=frozen).model()
+    optimizer = sgd(model)
+    seen: list[dict[str, torch.Tensor]] = []
+    for step in range(STEPS):
+        data = model.data_preprocessor(joined_batch(step), True)
+        optimizer.zero_grad()
+        model.parse_losses(model(**data, mode='loss'))[0].backward()
+        if clips:
+            clip_grad_norm_(model.parameters(), MAX_NORM)
+        seen.append(gradients(model))
+        optimizer.step()
+    return seen, model.state_dict()
 
 
 def assert_close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
     assert left.keys() == right.keys()
     for name in left:
-        torch.testing.assert_close(left[name], right[name], rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(left[name], right[name], rtol=0, atol=1e-6, msg=name)
 
 
-def work(rank: int, folder: Path) -> None:
-    """Everything that needs two processes, once: starting them takes longer than training."""
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
-    )
-    results: dict[str, Any] = {}
+def work(rank: int) -> dict[str, Any]:
+    """Everything that needs two processes."""
     own = slice(2 * rank, 2 * rank + 2)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        for num_modules in PARTITIONS:
-            # Other weights on the second process, to be replaced by the first one's.
-            wrapper = LocalDataParallel(model_of(num_modules, seed=rank))
-            batches = [part(joined_batch(step), own) for step in range(STEPS)]
-            results[f'K={num_modules}'] = train(wrapper, batches)
-            # Each half of the joined batch in two steps.
-            wrapper = LocalDataParallel(model_of(num_modules, seed=rank))
-            rows = [slice(own.start + i, own.start + i + 1) for i in range(2)]
-            halves = [part(joined_batch(step), row) for step in range(STEPS) for row in rows]
-            results[f'K={num_modules} accumulated'] = train(wrapper, halves, 2)
-        reference = MMDistributedDataParallel(model_of(1, seed=rank), broadcast_buffers=False)
-        results['mmengine'] = train(reference, [part(joined_batch(s), own) for s in range(STEPS)])
-        results['forward'] = foreign_loop(
-            LocalDataParallel(model_of(2)), part(joined_batch(0), own)
-        )
-        results['buffers'] = buffers_after_steps(own)
-        results['frozen'] = frozen_module(own)
-    torch.save(results, folder / f'{rank}.pth')
-    dist.destroy_process_group()
+    results: dict[str, Any] = {name: train_case(case, own) for name, case in CASES.items()}
+    reference = MMDistributedDataParallel(model_of(1, seed=rank), broadcast_buffers=False)
+    results['mmengine'] = train(reference, [part(joined_batch(s), own) for s in range(STEPS)])
+    results['forward'] = foreign_loop(LocalDataParallel(model_of(2)), part(joined_batch(0), own))
+    results['buffers'] = buffers_after_steps(own)
+    return results
+
+
+def train_case(case: Case, own: slice) -> Any:
+    # Other weights on the second process, to be replaced by the first one's.
+    wrapper = LocalDataParallel(case.model(seed=own.start), bucket_cap_mb=case.bucket_cap_mb)
+    kwargs: dict[str, Any] = dict(accumulative_counts=case.accumulative_counts)
+    if case.clips:
+        kwargs |= dict(clip_grad=dict(max_norm=MAX_NORM))
+    if case.scales_loss:
+        kwargs |= dict(optim_wrapper_type=ScalingOptimWrapper, loss_scale=dict(init_scale=1024.0))
+    size = 2 // case.accumulative_counts
+    starts = range(own.start, own.stop, size)
+    batches = [part(joined_batch(s), slice(i, i + size)) for s in range(STEPS) for i in starts]
+    return *train(wrapper, batches, **kwargs), bucket_counts(wrapper)
+
+
+def bucket_counts(wrapper: LocalDataParallel) -> list[int]:
+    data = [module._get_ddp_logging_data() for module in wrapper._data_parallel if module]
+    return [len(values['rebuilt_bucket_sizes'].split(',')) for values in data]
 
 
 def foreign_loop(wrapper: LocalDataParallel, data: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -113,46 +175,32 @@ def buffers_after_steps(own: slice) -> list[dict[str, torch.Tensor]]:
     return [before, seen]
 
 
-def frozen_module(own: slice) -> dict[str, torch.Tensor]:
-    """The tail is all that trains."""
-    model = model_of(2)
-    for parameter in model.module_parameters(0).values():
-        parameter.requires_grad_(False)
-    wrapper = LocalDataParallel(model)
-    data = wrapper.module.data_preprocessor(part(joined_batch(0), own), True)
-    losses = model.module_losses(**data)
-    wrapper.run_module(0, losses.__next__)
-    loss, _ = model.parse_losses(wrapper.run_module(1, losses.__next__))
-    loss.backward()
-    return gradients(model)
-
-
 @pytest.fixture(scope='module')
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What the two processes computed."""
-    folder = tmp_path_factory.mktemp('processes')
-    mp.spawn(work, args=(folder,), nprocs=2)
-    return [torch.load(folder / f'{rank}.pth') for rank in range(2)]
+    return run_processes(tmp_path_factory.mktemp('processes'), work)
 
 
-@pytest.mark.parametrize('num_modules', PARTITIONS)
-@pytest.mark.parametrize('way', ['', ' accumulated'])
-def test_two_processes_equal_one_on_the_joined_batch(
-    both: list[dict[str, Any]], num_modules: int, way: str
-) -> None:
-    alone = train_alone(num_modules)
+@pytest.mark.parametrize('name', CASES)
+def test_two_processes_equal_one_on_the_joined_batch(both: list[dict[str, Any]], name: str) -> None:
+    case = CASES[name]
+    gradients_by_hand, weights_by_hand = train_by_hand(case.num_modules, case.frozen, case.clips)
     for results in both:
-        seen, weights, _ = results[f'K={num_modules}{way}']
-        assert len(seen) == len(alone[0]) == STEPS
-        for step, wanted in zip(seen, alone[0], strict=True):
+        seen, weights, *_ = results[name]
+        for step, wanted in zip(seen, gradients_by_hand, strict=True):
             assert_close(step, wanted)
-        assert_close(weights, alone[1])
+        assert_close(weights, weights_by_hand)
 
 
-def test_processes_hold_the_same_weights(both: list[dict[str, Any]]) -> None:
-    for num_modules in PARTITIONS:
-        first, second = (results[f'K={num_modules}'][1] for results in both)
-        assert all(torch.equal(first[name], second[name]) for name in first)
+@pytest.mark.parametrize('name', CASES)
+def test_processes_hold_the_same_weights(both: list[dict[str, Any]], name: str) -> None:
+    first, second = (results[name][1] for results in both)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_buckets_are_of_the_size_asked_for(both: list[dict[str, Any]]) -> None:
+    assert both[0]['K=2'][-1] == [1, 1]
+    assert all(count > 2 for count in both[0]['several buckets'][-1])
 
 
 def test_one_module_is_mmengines_wrapper(both: list[dict[str, Any]]) -> None:
@@ -162,10 +210,10 @@ def test_one_module_is_mmengines_wrapper(both: list[dict[str, Any]]) -> None:
         assert ours[2] == reference[2]
 
 
-def test_forward_exchanges_gradients_for_other_loops(both: list[dict[str, Any]]) -> None:
-    alone = train_alone(2)[0][0]
+def test_forward_averages_gradients_for_other_loops(both: list[dict[str, Any]]) -> None:
+    wanted = train_by_hand(2)[0][0]
     for results in both:
-        assert_close(results['forward'], alone)
+        assert_close(results['forward'], wanted)
 
 
 def test_buffers_come_from_the_first_process(both: list[dict[str, Any]]) -> None:
@@ -175,28 +223,14 @@ def test_buffers_come_from_the_first_process(both: list[dict[str, Any]]) -> None
     assert all(torch.equal(second_seen[name], first[name]) for name in first)
 
 
-def test_a_frozen_module_is_left_out(both: list[dict[str, Any]]) -> None:
-    alone = train_alone(2)[0][0]
-    tail = {name: alone[name] for name in model_of(2).module_parameters(1)}
-    for results in both:
-        assert_close(results['frozen'], tail)
-
-
 def test_other_wrappers_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', warnings.append)
     for num_modules in PARTITIONS:
         model = model_of(num_modules)
         model(**model.data_preprocessor(part(joined_batch(0), slice(2)), True), mode='loss')
-    (warning,) = warnings
-    assert '2 local modules train through forward(mode="loss"), which saves no memory' in warning
-
-
-@pytest.fixture
-def single_process(tmp_path: Path) -> Any:
-    dist.init_process_group('gloo', init_method=f'file://{tmp_path}/group', rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+    told = [text for text in warnings if 'train through forward(mode="loss"), which saves' in text]
+    assert [text.split()[0] for text in told] == ['2', '4']
 
 
 def test_it_is_a_wrapper_as_any_other(single_process: None) -> None:
@@ -206,6 +240,13 @@ def test_it_is_a_wrapper_as_any_other(single_process: None) -> None:
     assert wrapper.module is model
     assert list(wrapper.state_dict()) == [f'module.{name}' for name in model.state_dict()]
     assert list(wrapper.parameters()) == list(model.parameters())
+
+
+def test_a_config_sets_its_arguments(single_process: None) -> None:
+    cfg = dict(type='LocalDataParallel', bucket_cap_mb=0.01, broadcast_buffers=False)
+    wrapper = MODEL_WRAPPERS.build(cfg, default_args=dict(module=model_of(2)))
+    train(wrapper, [joined_batch(step) for step in range(STEPS)])
+    assert all(count > 2 for count in bucket_counts(wrapper))
 
 
 def test_prediction_is_the_models(single_process: None) -> None:
