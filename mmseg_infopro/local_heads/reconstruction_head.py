@@ -40,7 +40,8 @@ class ReconstructionHead(BaseModule):
         hidden_channels: Channels after all steps but the last, counted from the end; the first
             is repeated where the stride asks for more steps.
         downscale: Rebuilds the image at this fraction of its size: 1 or a power of two.
-        norm_cfg: Norm layers between the convolutions.
+        norm_cfg: Norm layers between the convolutions; a group norm gets as many of its groups as
+            divide the channels.
         align_corners: Of the bilinear upsampling.
         loss_weight: The weight of this head's loss, InfoPro's lambda_1.
         init_cfg: As in mmengine.
@@ -77,10 +78,13 @@ class ReconstructionHead(BaseModule):
         self.align_corners = align_corners
         self.loss_weight = loss_weight
         num_steps = max(0, math.ceil(math.log2(stride / downscale)))
-        self.reduce = ConvModule(total_channels(in_channels), channels, 1, norm_cfg=norm_cfg)
+        self.reduce = ConvModule(
+            total_channels(in_channels), channels, 1, norm_cfg=_fitting_norm(norm_cfg, channels)
+        )
         self.steps = nn.ModuleList()
         for out_channels in _hidden_widths(hidden_channels, num_steps):
-            self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm_cfg))
+            norm = _fitting_norm(norm_cfg, out_channels)
+            self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm))
             channels = out_channels
         self.predict_image = nn.Conv2d(channels, len(image_mean), 3, padding=1)
         shape = (1, -1, 1, 1)
@@ -131,6 +135,12 @@ class ReconstructionHead(BaseModule):
     def reconstruct(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the rebuilt image in [0, 1], in the channel order of the network's input."""
         return self(inputs, [math.ceil(length / self.downscale) for length in size]).sigmoid()
+
+
+def _fitting_norm(norm_cfg: OptConfigType, channels: int) -> OptConfigType:
+    if norm_cfg is None or 'num_groups' not in norm_cfg:
+        return norm_cfg
+    return {**norm_cfg, 'num_groups': math.gcd(norm_cfg['num_groups'], channels)}
 
 
 def _hidden_widths(hidden_channels: Sequence[int], num_steps: int) -> list[int]:

@@ -146,3 +146,11 @@ def test_mean_and_std_must_match():
                 image_std=[1.0, 1.0],
             )
         )
+
+
+def test_a_group_norm_of_the_model_fits_every_width():
+    norm = dict(type='GN', num_groups=32, requires_grad=True)
+    settings = dict(image_mean=[0.0] * 3, image_std=[1.0] * 3, norm_cfg=norm)
+    head = MODELS.build(dict(type='ReconstructionHead', in_channels=64, stride=8, **settings))
+    groups = [m.num_groups for m in head.modules() if isinstance(m, torch.nn.GroupNorm)]
+    assert groups == [32, 32, 4]
