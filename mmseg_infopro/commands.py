@@ -22,7 +22,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
     def run() -> int:
         try:
             return main() or 0
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, MemoryError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 2
 

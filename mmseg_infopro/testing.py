@@ -13,6 +13,7 @@ from .checkpoints import check_checkpoint
 from .datasets import check_data
 from .parallel import choose_model_wrapper
 from .partition import build_end_to_end, set_partition
+from .segmentors.lean_prediction import check_keeps_logits
 from .weights import check_weights_fit, checkpoint_weights
 
 TTA_MODES = ('ms', 'ms-flip')
@@ -65,6 +66,7 @@ def use_tta(cfg: Config, mode: str) -> None:
     Raises:
         ValueError: The config has no such views.
     """
+    check_keeps_logits(cfg.model)
     missing = [key for key in ('tta_pipeline', 'tta_model') if not cfg.get(key)]
     if missing:
         raise ValueError(f'--tta needs {" and ".join(missing)}, which the config lacks')

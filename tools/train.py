@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from mmseg_infopro.commands import command, traceback_in_log
 from mmseg_infopro.config_options import choose_work_dir, read_config, use_amp
+from mmseg_infopro.hooks import explained_out_of_memory
 from mmseg_infopro.localizing import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.parallel import cpu_process_group
 from mmseg_infopro.training import prepare_training
@@ -66,7 +67,7 @@ def main() -> None:
     cfg = prepare_training(cfg, args.resume)
     with cpu_process_group(args.launcher):
         runner = Runner.from_cfg(cfg)
-        with traceback_in_log(runner.logger):
+        with traceback_in_log(runner.logger), explained_out_of_memory(runner):
             try:
                 runner.train()
             except URLError as error:

@@ -1,5 +1,7 @@
 from .atomic_backend import AtomicBackend
 from .first_step_check_hook import FirstStepCheckHook
+from .memory_hook import MemoryHook
+from .out_of_memory import explained_out_of_memory
 from .partial_gradients_hook import PartialGradientsHook
 from .progress_hook import ProgressHook
 from .rng_state_hook import RNGStateHook
@@ -7,7 +9,9 @@ from .rng_state_hook import RNGStateHook
 __all__ = [
     'AtomicBackend',
     'FirstStepCheckHook',
+    'MemoryHook',
     'PartialGradientsHook',
     'ProgressHook',
     'RNGStateHook',
+    'explained_out_of_memory',
 ]

@@ -10,13 +10,18 @@ from .dry_step import (
     peak_beyond,
 )
 from .fake import UpperBounds, fake_copy
+from .operations import Activations, ComputeOperation, Saved, measure_activations
+from .recompute import recompute
 from .sizes import format_bytes, parse_bytes
 from .timeline import draw_timelines
 
 __all__ = [
+    'Activations',
+    'ComputeOperation',
     'CudaPeak',
     'DryStep',
     'PeakBytes',
+    'Saved',
     'UpperBounds',
     'cuda_step_peak',
     'draw_timelines',
@@ -25,6 +30,8 @@ __all__ = [
     'dry_step_peak',
     'fake_copy',
     'format_bytes',
+    'measure_activations',
     'parse_bytes',
     'peak_beyond',
+    'recompute',
 ]

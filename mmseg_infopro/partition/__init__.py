@@ -10,12 +10,14 @@ from .config_step import (
     step_shape,
 )
 from .feature_flow import auxiliary_heads, trace_feature_flow
+from .grouping import GROUP_SIZES, group_ends
 from .measuring import StepShape, measure_step, training_batch
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
 from .resolve import resolve, set_partition
 from .settings import PARTITION_KEYS, LocalSettings, default_heads, read_local_settings
 
 __all__ = [
+    'GROUP_SIZES',
     'PARTITION_KEYS',
     'LocalSettings',
     'StepBytes',
@@ -29,6 +31,7 @@ __all__ = [
     'cuda_config_step',
     'default_heads',
     'dry_config_step',
+    'group_ends',
     'measure_step',
     'module_peaks',
     'plan_boundaries',

@@ -53,7 +53,7 @@ def choose_boundaries(
     if shape is None:
         size = getattr(model.data_preprocessor, 'size', None) or NOMINAL_CROP
         shape = StepShape(batch_size=2, crop=tuple(size))
-    step = measure_step(model, settings.heads, head_defaults, shape)
+    step = measure_step(model, settings.heads, head_defaults, shape, settings.recompute)
     boundaries = plan_boundaries(step, num_modules)
     logger = MMLogger.get_current_instance()
     logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}')

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from mmengine.structures import PixelData
@@ -24,8 +25,9 @@ from ..backbones import (
     trace_backbone,
 )
 from ..local_heads import build_local_heads, head_losses
-from ..memory import fake_copy, peak_beyond
+from ..memory import Saved, fake_copy, measure_activations, peak_beyond
 from .feature_flow import auxiliary_heads, features_read
+from .grouping import GROUP_SIZES
 from .planning import StepBytes, UnitBytes
 
 
@@ -74,6 +76,7 @@ def measure_step(
     head_cfgs: Sequence[Mapping[str, Any]],
     head_defaults: Mapping[str, Any],
     shape: StepShape,
+    recomputed: str = 'none',
 ) -> StepBytes:
     """Return the bytes of every unit and of the heads.
 
@@ -82,6 +85,7 @@ def measure_step(
         head_cfgs: ``local.heads``.
         head_defaults: What the model fills in for them.
         shape: Of the step.
+        recomputed: ``local.recompute``.
     """
     trace = trace_backbone(model.backbone, shape.in_channels)
     tail_reads, aux_reads = features_read(model, trace.samples)
@@ -103,9 +107,9 @@ def measure_step(
         features: list[Tensor] = []
         feature_units: list[int] = []
         peaks: dict[tuple[FeatureShape, ...], int] = {}
-        backward = _BackwardPeaks()
+        alone = _UnitsAlone(recomputed)
         for unit in backbone.units():
-            own_peak = backward.of(backbone, unit, state)
+            own_peak, kept = alone.measure(backbone, unit, state)
             with saved:
                 state = unit.apply(backbone, state)
             border = trace.borders[unit.name]
@@ -130,6 +134,8 @@ def measure_step(
                     backward=own_peak,
                     head_parameters=_num_bytes(heads[border].parameters()),
                     frozen=not gradients,
+                    kept=kept,
+                    ends_group=bool(unit.emits),
                 )
             )
             feature_units += [len(units) - 1] * len(emitted)
@@ -140,7 +146,8 @@ def measure_step(
             unit = units[feature_units[feature]]
             units[feature_units[feature]] = replace(unit, auxiliary=unit.auxiliary + extra)
     fixed = shape.copies * _num_bytes(model.parameters()) + _num_bytes([image])
-    return StepBytes(tuple(units), tail_heads, fixed, shape.copies)
+    group_size = GROUP_SIZES[recomputed] if recomputed != 'none' else 0
+    return StepBytes(tuple(units), tail_heads, fixed, shape.copies, group_size)
 
 
 class _SavedBytes:
@@ -174,23 +181,31 @@ class _SavedBytes:
         return num_bytes
 
 
-class _BackwardPeaks:
-    """Peaks of units' own forward and backward passes; units that are alike are run once."""
+class _UnitsAlone:
+    """Measures units on their own; those that are alike are run once."""
 
-    def __init__(self) -> None:
-        self._known: dict[Any, int] = {}
+    def __init__(self, recomputed: str) -> None:
+        self._recomputed = recomputed
+        self._known: dict[str, tuple[int, int]] = {}
 
-    def of(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> int:
-        """Return the peak of one unit, run from ``state``."""
+    def measure(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> tuple[int, int]:
+        """Return the peak of a unit's passes, and what it keeps between them if it recomputes."""
         owned = owned_parameters(backbone, unit.owns)
         inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
         likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
         if likeness not in self._known:
             start = tree_map_only(Tensor, _leaf, state)
-            self._known[likeness] = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
+            peak = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
             for parameter in owned.values():
                 parameter.grad = None
+            self._known[likeness] = peak, self._kept(backbone, unit, start)
         return self._known[likeness]
+
+    def _kept(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> int:
+        if self._recomputed == 'none':
+            return 0
+        activations = measure_activations(partial(unit.apply, backbone), state)
+        return activations.kept_bytes(cast(Saved, self._recomputed))
 
 
 def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None:

@@ -9,6 +9,8 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
+from .grouping import group_ends
+
 TOLERANCE = 0.02
 """Partitions whose peaks differ by less than this share count as equally good."""
 
@@ -30,6 +32,8 @@ class UnitBytes:
         head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
             themselves, with what the optimizer keeps of them, are there all the time.
         frozen: It has nothing to train; a module of frozen units has no local heads.
+        kept: What of ``saved`` stays until the backward pass where the rest is recomputed.
+        ends_group: Whether a group of units that recompute together ends with it at the latest.
     """
 
     name: str
@@ -42,6 +46,8 @@ class UnitBytes:
     backward: int = 0
     head_parameters: int = 0
     frozen: bool = False
+    kept: int = 0
+    ends_group: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,14 @@ class StepBytes:
         fixed: What is alive all the time: parameters, optimizer state, the batch.
         copies: How many times the bytes of a local head's parameters are alive all the time:
             once, and once more for each value that the optimizer keeps of them.
+        group_size: Units that recompute together; 0 without recomputing.
     """
 
     units: tuple[UnitBytes, ...]
     tail_heads: int = 0
     fixed: int = 0
     copies: int = 1
+    group_size: int = 0
 
 
 def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
@@ -157,7 +165,7 @@ class _SegmentCosts:
 
     def _peak(self, start: int, end: int) -> int:
         """Return the peak without the parameters of any local head."""
-        units, saved = self.step.units, self.saved
+        units = self.step.units
         left = self.step.fixed + self.gradients[start] + self.retained[start]
         left += units[start - 1].state if start else 0
         heads = self.auxiliary[end] - self.auxiliary[start]
@@ -165,15 +173,39 @@ class _SegmentCosts:
             heads += self.step.tail_heads
         elif self._has_heads(start, end):
             heads += units[end - 1].heads
-        backward = max(
-            saved[i]
-            - saved[start]
-            + units[i].backward
-            + self.gradients[end]
-            - self.gradients[i + 1]
-            for i in range(start, end)
-        )
-        return left + max(saved[end] - saved[start] + heads, backward)
+        return left + max(self._held(start, end) + heads, self._backward(start, end))
+
+    def _held(self, start: int, end: int) -> int:
+        """Return what units hold between the passes, when the heads run."""
+        if not self.step.group_size:
+            return self.saved[end] - self.saved[start]
+        units = self.step.units
+        groups = self._groups(start, end)
+        inputs = sum(units[first - 1].state for first, _ in groups[1:])
+        return inputs + sum(unit.kept for unit in units[start:end]) + units[end - 1].state
+
+    def _backward(self, start: int, end: int) -> int:
+        """Return the peak of the units' backward passes.
+
+        All that a group saves is there again when its own begins; what earlier groups hold, their
+        inputs included, is there still.
+        """
+        units, peak, held = self.step.units, 0, 0
+        for first, last in self._groups(start, end):
+            for i in range(first, last):
+                # Gradients of later units are there, those of this one are part of its peak.
+                gradients = self.gradients[end] - self.gradients[i + 1]
+                inside = self.saved[i] - self.saved[first]
+                peak = max(peak, held + inside + units[i].backward + gradients)
+            held += units[last - 1].state + sum(unit.kept for unit in units[first:last])
+        return peak
+
+    def _groups(self, start: int, end: int) -> list[tuple[int, int]]:
+        size = self.step.group_size or end - start
+        recomputes = self.step.group_size > 0
+        ends_group = [unit.ends_group and recomputes for unit in self.step.units[start:end]]
+        ends = [start + stop for stop in group_ends(ends_group, size)]
+        return list(zip([start, *ends[:-1]], ends, strict=True))
 
     def extend(self, plan: _Plan, end: int) -> _Plan:
         """Add the module that begins where the plan ends."""

@@ -70,7 +70,9 @@ def _fit_cap(cfg: Config, settings: LocalSettings, cap: int) -> tuple[str, ...]:
     """Try K=1, 2, ...: what the plan says is far above the cap is not worth a dry step."""
     model = build_end_to_end(cfg)
     logger = MMLogger.get_current_instance()
-    step = measure_step(model, settings.heads, model.head_defaults(), step_shape(cfg))
+    step = measure_step(
+        model, settings.heads, model.head_defaults(), step_shape(cfg), settings.recompute
+    )
     smallest, smallest_modules = sys.maxsize, 0
     for num_modules in range(1, len(step.units) + 1):
         boundaries = plan_boundaries(step, num_modules)

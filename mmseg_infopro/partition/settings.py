@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
+RECOMPUTE = ('none', 'cheap', 'units')
 
 
 def default_heads() -> list[dict]:
@@ -33,6 +34,9 @@ class LocalSettings:
             interpolated linearly over the local modules.
         warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
             with fresh local heads where its own do not fit.
+        recompute: Which activations inside the modules are computed a second time, in the backward
+            pass: ``'none'``; ``'cheap'``, those of everything but convolutions, matrix products and
+            attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
     """
@@ -42,6 +46,7 @@ class LocalSettings:
     memory_cap: int | str | None = None
     heads: tuple[dict, ...] = ()
     warm_start: bool = False
+    recompute: str = 'none'
     compile: dict[str, Any] | None = None
     channels_last: bool = False
 
@@ -84,7 +89,13 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     for key in ('warm_start', 'channels_last'):
         if not isinstance(settings.get(key, False), bool):
             raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
+    if settings.get('recompute', 'none') not in RECOMPUTE:
+        raise ValueError(
+            f'local.recompute must be one of {", ".join(RECOMPUTE)}, got {settings["recompute"]!r}'
+        )
     compile_setting = settings.get('compile', False)
+    if compile_setting is not False and settings.get('recompute', 'none') != 'none':
+        raise ValueError('local.compile and local.recompute exclude each other')
     if not isinstance(compile_setting, (bool, Mapping)):
         raise TypeError(
             'local.compile must be True, False or a dict of torch.compile arguments, '

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmseg.models.segmentors import CascadeEncoderDecoder, DepthEstimator, EncoderDecoder
 from mmseg.registry import MODELS
-from mmseg.utils import SampleList, add_prefix
+from mmseg.utils import OptSampleList, SampleList, add_prefix
 from torch import Tensor, nn
 
 from ..backbones import Feature, State, UnrolledBackbone, numbered_emits, trace_backbone
@@ -20,6 +21,7 @@ from ..partition import (
     choose_boundaries,
     read_local_settings,
 )
+from .lean_prediction import chunks_argmax, predict_in_chunks
 from .local_modules import (
     LocalModule,
     cut_model,
@@ -58,6 +60,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
 
     def __init__(self, *args: Any, local: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        chunks_argmax(self)  # raises if the setting cannot be met
         settings = read_local_settings(local)
         if not isinstance(self.backbone, UnrolledBackbone):
             raise TypeError(
@@ -66,12 +69,12 @@ class InfoProEncoderDecoder(EncoderDecoder):
             )
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
-        self.run_units = run_units
+        self.run_units: Callable[..., Any] = partial(run_units, recomputed=settings.recompute)
         if settings.compile is not None and self.boundaries:
             self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
         self.local_heads = nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
-        if self.boundaries:
+        if self.boundaries or settings.recompute != 'none':
             self._build_local_heads(settings.heads)
         if settings.channels_last:
             self.to(memory_format=torch.channels_last)
@@ -103,8 +106,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
             self.local_heads[heads_key(boundary)] = heads
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """Train on one batch, module by module; K=1 is the parent's step."""
-        if not self.boundaries:
+        """Train on one batch, module by module; K=1 without recompute is the parent's step."""
+        if not self.local_modules:
             return super().train_step(data, optim_wrapper)
         return local_train_step(self, data, optim_wrapper)
 
@@ -113,18 +116,25 @@ class InfoProEncoderDecoder(EncoderDecoder):
 
         The same gradients as :meth:`train_step`, without its saving of memory.
         """
-        if not self.boundaries:
+        if not self.local_modules:
             return super().loss(inputs, data_samples)
         # mmengine's logger shows a repeated warning once.
-        MMLogger.get_current_instance().warning(
-            f'{len(self.boundaries) + 1} local modules train through forward(mode="loss"), which '
-            'saves no memory: call train_step, or on several processes set '
-            'model_wrapper_cfg=dict(type="LocalDataParallel")'
-        )
+        if self.boundaries:
+            MMLogger.get_current_instance().warning(
+                f'{len(self.boundaries) + 1} local modules train through forward(mode="loss"), '
+                'which saves no memory: call train_step, or on several processes set '
+                'model_wrapper_cfg=dict(type="LocalDataParallel")'
+            )
         losses: dict[str, Tensor] = {}
         for module_losses in self.module_losses(inputs, data_samples):
             losses |= module_losses
         return losses
+
+    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
+        """Predict as the parent does, by ``test_cfg.chunked_argmax`` without full-size logits."""
+        if chunks_argmax(self):
+            return predict_in_chunks(self, inputs, data_samples)
+        return super().predict(inputs, data_samples)
 
     def enter(self, index: int, state: State, image: Tensor, history: list[State]) -> State:
         """Return what module ``index`` starts from; context methods override this.

@@ -73,18 +73,18 @@ def local_train_step(
             backward_uncounted(optim_wrapper, loss)
     finish_gradients()
     total = torch.stack(module_totals).sum()
+    model.running_module = None
     # update_params is one backward pass and, when due, the update, with no place between them to
     # finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
     # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
     optim_wrapper.update_params(total.clone().requires_grad_())
-    model.running_module = None
     return {'loss': total, **log_vars}
 
 
 def _module_losses(
     model: InfoProEncoderDecoder, inputs: Tensor, data_samples: SampleList
 ) -> Iterator[Losses]:
-    if model.boundaries:
+    if model.local_modules:
         yield from model.module_losses(inputs, data_samples)
     else:
         yield model.loss(inputs, data_samples)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from ..backbones import Emit, Feature, State, Unit, UnrolledBackbone
+from ..memory import Saved, recompute
+from ..partition import GROUP_SIZES, group_ends
 
 
 @dataclass
@@ -32,6 +35,7 @@ def run_units(
     reads: Collection[int],
     retains: Collection[int],
     state: State,
+    recomputed: str = 'none',
 ) -> tuple[State, dict[int, Feature], dict[int, Retained]]:
     """Run the units of a module.
 
@@ -42,22 +46,51 @@ def run_units(
         reads: Features that the module's heads read.
         retains: Features that the tail reads, if this is not the tail.
         state: What the module starts from.
+        recomputed: ``local.recompute``.
 
     Returns:
         The state after the last unit, the features that were asked for, and those to be retained.
     """
     features: dict[int, Feature] = {}
     retained: dict[int, Retained] = {}
-    for unit, unit_emits in zip(units, emits, strict=True):
-        state = unit.apply(backbone, state)
-        for index, emit in unit_emits:
+    start = 0
+    for end in group_ends([bool(unit.emits) for unit in units], GROUP_SIZES[recomputed]):
+        state = _run_group(backbone, units[start:end], recomputed, state)
+        for index, emit in emits[end - 1]:
             if index in retains and emit.owns:
                 retained[index] = Retained(detached(state), emit)
             elif index in reads or index in retains:
                 feature = emit.apply(backbone, state)
                 features |= {index: feature} if index in reads else {}
                 retained |= {index: Retained(detached(feature))} if index in retains else {}
+        start = end
     return state, features, retained
+
+
+def _run_group(
+    backbone: UnrolledBackbone, units: Sequence[Unit], recomputed: str, state: State
+) -> State:
+    if recomputed == 'none' or not torch.is_grad_enabled():
+        return _run_in_turn(backbone, units, state)
+    run = partial(_run_in_turn, backbone, units)
+    return recompute(run, state, saved=cast(Saved, recomputed), norms=_norms(backbone, units))
+
+
+def _run_in_turn(backbone: UnrolledBackbone, units: Sequence[Unit], state: State) -> State:
+    for unit in units:
+        state = unit.apply(backbone, state)
+    return state
+
+
+def _norms(backbone: UnrolledBackbone, units: Sequence[Unit]) -> list[nn.Module]:
+    """Return the layers of units that keep running statistics."""
+    paths = tuple(path for unit in units for path in unit.owns)
+    return [
+        layer
+        for name, layer in backbone.named_modules()
+        if getattr(layer, 'running_mean', None) is not None
+        and any(name == path or name.startswith(f'{path}.') for path in paths)
+    ]
 
 
 def compile_units(num_modules: int, settings: Mapping[str, Any]) -> Callable[..., Any]:

@@ -1,0 +1,201 @@
+"""The memory that a process takes on its GPU: capped, logged, compared with the predicted one."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..memory import format_bytes, parse_bytes
+from ..partition import config_peak
+
+TOLERANCE = 0.1
+"""How far the peak may be from the predicted one, as a share of that, before it is warned of."""
+
+
+@dataclass
+class DevicePeak:
+    """The most bytes on the current device: in tensors, and held by torch's allocator for them."""
+
+    allocated: int = 0
+    reserved: int = 0
+
+    def update(self) -> None:
+        """Take in torch's peaks since they were last reset, by whomever."""
+        self.allocated = max(self.allocated, torch.cuda.max_memory_allocated())
+        self.reserved = max(self.reserved, torch.cuda.max_memory_reserved())
+
+
+@HOOKS.register_module()
+class MemoryHook(Hook):
+    """Caps each process's memory on its GPU, and logs the peaks of training and validation.
+
+    mmengine logs ``memory``, the peak of the tensors. What a card must hold is more: this hook adds
+    ``memory_reserved``, the peak of what torch's allocator holds, and ``memory_peak`` of the
+    tensors of a validation, in MiB and of the main process. Peaks of tensors are apart for training
+    and validation; what validation made the allocator hold, it goes on holding.
+
+    The predicted peak is compared with that of the second interval: the first holds cuDNN's search
+    for algorithms, and a step without optimizer state.
+
+    Without CUDA the hook does nothing, and says so if there is a cap.
+
+    Args:
+        memory_cap: All that the process may hold on the card, in bytes or as ``'11GiB'``. Beyond
+            it, allocations fail as on a smaller card. None for no cap.
+        interval: Iterations between peaks. Give LoggerHook the same one: its ``memory`` counts from
+            where this hook's intervals begin.
+        margin: The part of the cap for what torch's allocator does not see, and so cannot limit:
+            the CUDA context, kernels, NCCL's buffers. On a given card it is what nvidia-smi shows
+            of the process, less ``memory_reserved``.
+        predicted_bytes: The predicted peak of a training step; None to take a dry step of the
+            config before training.
+
+    Raises:
+        TypeError: ``interval`` is no int.
+        ValueError: A size is none, or nothing is left of the cap; when a run starts, the card has
+            less than the cap.
+    """
+
+    priority = 'NORMAL'  # LoggerHook, which is after it, resets torch's peaks
+
+    def __init__(
+        self,
+        memory_cap: int | str | None = None,
+        interval: int = 50,
+        margin: int | str = '768MiB',
+        predicted_bytes: int | str | None = None,
+    ) -> None:
+        if not isinstance(interval, int):
+            raise TypeError(f'interval must be a number of iterations, got {interval!r}')
+        if interval < 1:
+            raise ValueError(f'interval must be at least 1, got {interval}')
+        self.memory_cap = None if memory_cap is None else parse_bytes(memory_cap)
+        self._margin = parse_bytes(margin)
+        if self.memory_cap is not None and self.memory_cap <= self._margin:
+            raise ValueError(f'memory_cap must be above margin={margin}, got {memory_cap}')
+        self._interval = interval
+        self._predicted = None if predicted_bytes is None else parse_bytes(predicted_bytes)
+        self._has_gpu = False
+        self._num_intervals = 0
+        self._training, self._validation = DevicePeak(), DevicePeak()
+
+    def before_run(self, runner: Runner) -> None:
+        """Set the cap, which holds for training, validation and testing."""
+        self._has_gpu = torch.cuda.is_available()
+        if self.memory_cap is None:
+            return
+        if not self._has_gpu:
+            runner.logger.warning(
+                f'memory_cap={format_bytes(self.memory_cap)} is not enforced: there is no CUDA'
+            )
+            return
+        limit_allocator(self.memory_cap, self._margin)
+
+    def before_train(self, runner: Runner) -> None:
+        """Predict the peak."""
+        if self._has_gpu and self._predicted is None and is_main_process():
+            try:
+                self._predicted = predict_peak(runner.cfg)
+            except (ValueError, TypeError, RuntimeError) as error:
+                runner.logger.warning(
+                    f'MemoryHook compares no peaks: the dry step of the config failed ({error}); '
+                    'predicted_bytes would replace it'
+                )
+        self._num_intervals = 0
+        self._begin_interval()
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Log the peak of an interval that ends."""
+        if not self._has_gpu:
+            return
+        # In every iteration: others reset torch's peaks when they like.
+        self._training.update()
+        if self.every_n_train_iters(runner, self._interval):
+            reserved = self._training.reserved // 2**20
+            runner.message_hub.update_scalar('train/memory_reserved', reserved)
+            self._num_intervals += 1
+            if self._num_intervals == 2:
+                self._compare(runner)
+
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Begin an interval; not where the last one ends, for LoggerHook reads after this hook."""
+        if runner.iter % self._interval == 0:
+            self._begin_interval()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Leave the peak of training out of that of validation."""
+        self._validation = DevicePeak()
+        self._reset()
+
+    def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Read the peak before LoggerHook resets it."""
+        if self._has_gpu:
+            self._validation.update()
+
+    def after_val_epoch(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Log the peak of validation, and leave it out of that of training."""
+        if self._has_gpu:
+            allocated = self._validation.allocated // 2**20
+            runner.message_hub.update_scalar('val/memory_peak', allocated)
+        self._reset()
+
+    def _begin_interval(self) -> None:
+        self._training = DevicePeak()
+        self._reset()
+
+    def _reset(self) -> None:
+        if self._has_gpu:
+            torch.cuda.reset_peak_memory_stats()
+
+    def _compare(self, runner: Runner) -> None:
+        measured, predicted = self._training.allocated, self._predicted
+        if predicted is not None and abs(measured - predicted) > TOLERANCE * predicted:
+            runner.logger.warning(
+                f'the peak of training is {format_bytes(measured)}, predicted were '
+                f'{format_bytes(predicted)} ({measured / predicted - 1:+.0%}): a partition that is '
+                'planned for a memory cap is off by as much'
+            )
+
+
+def limit_allocator(memory_cap: int, margin: int) -> None:
+    """Let torch's allocator hold ``memory_cap - margin`` bytes on the current device, and no more.
+
+    Raises:
+        ValueError: The device has less than the cap.
+    """
+    device = torch.cuda.current_device()
+    total = torch.cuda.get_device_properties(device).total_memory
+    if memory_cap > total:
+        raise ValueError(
+            f'memory_cap={format_bytes(memory_cap)} is above the {format_bytes(total)} of '
+            f'cuda:{device}'
+        )
+    torch.cuda.set_per_process_memory_fraction((memory_cap - margin) / total, device)
+
+
+def predict_peak(cfg: Config) -> int:
+    """Return the peak bytes of a training step of a config; random numbers stay as they were."""
+    cfg = deepcopy(cfg)
+    cfg.model = _unsynchronized(cfg.model)
+    with torch.random.fork_rng(devices=[]):
+        return config_peak(cfg).total
+
+
+def _unsynchronized(value: Any) -> Any:
+    """Replace synchronized batch norm, which would wait for processes that take no dry step."""
+    if isinstance(value, dict):
+        copy = type(value)({key: _unsynchronized(item) for key, item in value.items()})
+        if copy.get('type') in ('SyncBN', 'MMSyncBN'):
+            copy['type'] = 'BN'
+        return copy
+    if isinstance(value, (list, tuple)):
+        return type(value)(_unsynchronized(item) for item in value)
+    return value

@@ -1,0 +1,168 @@
+"""Recompute: activations that are computed a second time, in the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+from torch.utils.checkpoint import checkpoint
+
+from .operations import Saved, is_compute, saved_indices, storages_of
+
+
+def recompute(
+    function: Callable[..., Any], *args: Any, saved: Saved, norms: Sequence[nn.Module] = ()
+) -> Any:
+    """Run a function so that few of its activations live until the backward pass.
+
+    These are its inputs, what it returns, and the outputs of the chosen compute operations
+    (convolutions, matrix products, attention); all others are computed again there. Gradients,
+    buffers and random numbers are those of ``function(*args)``, bit for bit.
+
+    Args:
+        function: What it does with its arguments and the state of the program is the same in both
+            runs; it does not write to its arguments.
+        args: Nests of tensors and plain values.
+        saved: ``'units'`` keeps no operation's output, ``'cheap'`` every one's, so that the second
+            run costs no FLOPs; or the numbers of those to keep, in call order.
+        norms: Modules of the function whose buffers a run updates: batch norms.
+
+    Raises:
+        ValueError: ``saved`` is another word, or has numbers that no operation has.
+    """
+    leaves, structure = tree_flatten(args)
+    kept: dict[int, Any] = {}
+    first, second = _FirstRun(saved_indices(saved), kept), _SecondRun(kept, norms)
+
+    def run(*leaves: Any) -> Any:
+        return function(*tree_unflatten(leaves, structure))
+
+    result = checkpoint(run, *leaves, use_reentrant=False, context_fn=lambda: (first, second))
+    if torch.is_grad_enabled():  # else nothing was kept or counted
+        first.release(result)
+        _check_numbers(saved, first.count)
+    return result
+
+
+def _check_numbers(saved: Saved, count: int) -> None:
+    if not isinstance(saved, str) and not set(saved) <= set(range(count)):
+        raise ValueError(
+            f'saved must be numbers of compute operations, from 0 to {count - 1}, '
+            f'got {sorted(saved)}'
+        )
+
+
+class _FirstRun(TorchDispatchMode):
+    """Keeps the outputs of the chosen compute operations.
+
+    torch's selective checkpointing matches every operation of the two runs, which differ where
+    autocast has a weight in its cache, and refuses outputs that are written to afterwards, as an
+    inplace activation function does to a convolution's.
+    """
+
+    def __init__(self, chosen: Collection[int], kept: dict[int, Any]) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.kept = kept
+        self.count = 0
+        self.index_of: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run the operation; keep its output if that is chosen."""
+        kwargs = kwargs or {}
+        if self.kept and (names := _written_names(func)):
+            given = _arguments(func, args, kwargs)
+            self._copy_before([given[name] for name in names])
+        result = func(*args, **kwargs)
+        if is_compute(func):
+            if self.count in self.chosen and not _is_random(func, args, kwargs):
+                # Detached, or it would hold its own graph.
+                self.kept[self.count] = tree_map_only(Tensor, Tensor.detach, result)
+                self.index_of |= dict.fromkeys(storages_of(result), self.count)
+            self.count += 1
+        return result
+
+    def _copy_before(self, written: Iterable[Any]) -> None:
+        for storage in storages_of(written):
+            index = self.index_of.pop(storage, None)
+            if index is not None:
+                self.kept[index] = tree_map_only(Tensor, Tensor.clone, self.kept[index])
+
+    def release(self, result: Any) -> None:
+        """Leave what the function returns to its caller, who may write to it."""
+        for storage in storages_of(result):
+            self.kept.pop(self.index_of.get(storage, -1), None)
+
+
+class _SecondRun(TorchDispatchMode):
+    """Hands out what the first run kept, and spares the buffers of norms a second update."""
+
+    def __init__(self, kept: dict[int, Any], norms: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.kept = kept
+        self.norms = norms
+
+    def __enter__(self) -> Any:
+        self.count = 0
+        self.copies = _throw_away_buffers(self.norms)
+        self.copies.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.copies.__exit__(*error)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run the operation, unless its output was kept."""
+        if is_compute(func):
+            self.count += 1
+            if self.count - 1 in self.kept:
+                return self.kept.pop(self.count - 1)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def _throw_away_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
+    buffers = [list(module.named_buffers(recurse=False)) for module in modules]
+    try:
+        for module, named in zip(modules, buffers, strict=True):
+            for name, buffer in named:
+                setattr(module, name, buffer.clone())
+        yield
+    finally:
+        for module, named in zip(modules, buffers, strict=True):
+            for name, buffer in named:
+                setattr(module, name, buffer)
+
+
+def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    arguments = func._schema.arguments
+    defaults = {argument.name: argument.default_value for argument in arguments}
+    return defaults | dict(zip(defaults, args, strict=False)) | kwargs
+
+
+# Cached: reading a schema or tags takes longer than a small operation.
+@cache
+def _written_names(func: Any) -> tuple[str, ...]:
+    arguments = func._schema.arguments
+    return tuple(a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write)
+
+
+@cache
+def _is_seeded(func: Any) -> bool:
+    return torch.Tag.nondeterministic_seeded in func.tags
+
+
+def _is_random(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether it draws random numbers: unless it did so again, later ones would be others."""
+    return _is_seeded(func) and _arguments(func, args, kwargs).get('dropout_p', 1.0) > 0

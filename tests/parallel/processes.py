@@ -1,0 +1,40 @@
+"""Two gloo processes for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.registry import DefaultScope
+
+NUM_PROCESSES = 2
+Work = Callable[..., dict[str, Any]]
+
+
+def run_processes(folder: Path, work: Work, *args: Any) -> list[dict[str, Any]]:
+    """Return what ``work(rank, *args)`` returns in each of two processes.
+
+    Starting them takes longer than most work: do everything in one go.
+    """
+    mp.spawn(_run, args=(folder, work, args), nprocs=NUM_PROCESSES)
+    return [torch.load(folder / f'{rank}.pth') for rank in range(NUM_PROCESSES)]
+
+
+def _run(rank: int, folder: Path, work: Work, args: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=NUM_PROCESSES,
+        timeout=timedelta(seconds=60),  # what hangs fails
+    )
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        torch.save(work(rank, *args), folder / f'{rank}.pth')
+    dist.barrier()
+    dist.destroy_process_group()
