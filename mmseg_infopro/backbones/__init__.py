@@ -1,11 +1,17 @@
 """Backbone wrappers: mmseg's backbones, unrolled into units that they can be cut between."""
 
 from .beit import InfoProBEiT, InfoProMAE
+from .bisenet import InfoProBiSeNetV1, InfoProBiSeNetV2
+from .cgnet import InfoProCGNet
+from .ddrnet import InfoProDDRNet
 from .erfnet import InfoProERFNet
+from .fast_scnn import InfoProFastSCNN
 from .hrnet import InfoProHRNet
+from .icnet import InfoProICNet
 from .mit import InfoProMixVisionTransformer
 from .mobilenet import InfoProMobileNetV2, InfoProMobileNetV3
 from .mscan import InfoProMSCAN
+from .pidnet import InfoProPIDNet
 from .refused import REFUSED
 from .resnet import (
     InfoProResNeSt,
@@ -16,6 +22,7 @@ from .resnet import (
 )
 from .stdc import InfoProSTDCContextPathNet, InfoProSTDCNet
 from .swin import InfoProSwinTransformer
+from .timm_backbone import InfoProTIMMBackbone
 from .trace import BackboneTrace, FeatureShape, FeatureSize, trace_backbone
 from .twins import InfoProPCPVT, InfoProSVT
 from .unet import InfoProUNet
@@ -40,14 +47,21 @@ __all__ = [
     'FeatureShape',
     'FeatureSize',
     'InfoProBEiT',
+    'InfoProBiSeNetV1',
+    'InfoProBiSeNetV2',
+    'InfoProCGNet',
+    'InfoProDDRNet',
     'InfoProERFNet',
+    'InfoProFastSCNN',
     'InfoProHRNet',
+    'InfoProICNet',
     'InfoProMAE',
     'InfoProMSCAN',
     'InfoProMixVisionTransformer',
     'InfoProMobileNetV2',
     'InfoProMobileNetV3',
     'InfoProPCPVT',
+    'InfoProPIDNet',
     'InfoProResNeSt',
     'InfoProResNeXt',
     'InfoProResNet',
@@ -57,6 +71,7 @@ __all__ = [
     'InfoProSTDCNet',
     'InfoProSVT',
     'InfoProSwinTransformer',
+    'InfoProTIMMBackbone',
     'InfoProUNet',
     'InfoProVisionTransformer',
     'State',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from mmseg.models.backbones import ERFNet
@@ -20,8 +21,8 @@ def erfnet_units(self: ERFNet) -> tuple[Unit, ...]:
     parts = (('encoder', self.encoder), ('decoder', self.decoder))
     paths = [f'{part}.{block}' for part, blocks in parts for block in range(len(blocks))]
     units = [Unit(path, partial(_block, path=path), (path,)) for path in paths]
-    last = units.pop()
-    return (*units, Unit(last.name, last.apply, last.owns, (Emit(),)))
+    units[-1] = replace(units[-1], emits=(Emit(),))
+    return tuple(units)
 
 
 @MODELS.register_module()

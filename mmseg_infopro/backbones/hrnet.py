@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -58,10 +59,10 @@ def hrnet_units(self: HRNet) -> tuple[Unit, ...]:
         for module in range(len(getattr(self, f'stage{stage}'))):
             path = f'stage{stage}.{module}'
             units.append(Unit(path, partial(_exchange, path=path), (path,)))
-    last = units.pop()
     num_branches = self.stage4_cfg['num_branches'] if self.stage4[-1].multiscale_output else 1
     emits = tuple(Emit(partial(_branch, index=index)) for index in range(num_branches))
-    return (*units, Unit(last.name, last.apply, last.owns, emits))
+    units[-1] = replace(units[-1], emits=emits)
+    return tuple(units)
 
 
 def hrnet_border(self: HRNet, state: Branches) -> Branches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch.nn.functional as F
@@ -12,63 +13,51 @@ from torch import Tensor, nn
 
 from .unrolled import Emit, Unit, UnrolledBackbone
 
-State = list[Tensor]
-"""Outputs of the finished stages that are still to be read, and the last output."""
+Outputs = list[Tensor]
+"""State of the context path: the net's features that are yet to be read, and the last output."""
 
 
-def _stem(backbone: nn.Module, state: Tensor | State, path: str) -> State:
-    x = state[-1] if isinstance(state, list) else state
-    return [backbone.get_submodule(path)(x)]
+def _layer(backbone: nn.Module, x: Tensor, path: str) -> Tensor:
+    return backbone.get_submodule(path)(x)
 
 
-def _block(backbone: nn.Module, state: State, path: str, keeps: bool) -> State:
-    """Run a block; the output before it is kept where it was that of a finished stage."""
-    return [*(state if keeps else state[:-1]), backbone.get_submodule(path)(state[-1])]
-
-
-def _last(backbone: nn.Module, state: State) -> Tensor:
-    return state[-1]
-
-
-def _stage_units(net: STDCNet, prefix: str = '') -> list[Unit]:
-    """Return the units of a net at ``prefix``; the end of each deep stage emits its feature."""
-    units: list[Unit] = []
-    for index, stage in enumerate(net.stages):
-        if index < net.num_shallow_features:
-            path = f'{prefix}stages.{index}'
-            units.append(Unit(path, partial(_stem, path=path), (path,)))
-            continue
-        for block in range(len(stage)):
-            path = f'{prefix}stages.{index}.{block}'
-            keeps = block == 0 and index > net.num_shallow_features
-            emits = (Emit(_last),) if block == len(stage) - 1 else ()
-            units.append(Unit(path, partial(_block, path=path, keeps=keeps), (path,), emits))
-    if net.with_final_conv:
-        path, last = f'{prefix}final_conv', units.pop()
-        units.append(Unit(last.name, last.apply, last.owns))
-        final = partial(_block, path=path, keeps=False)
-        units.append(Unit(path, final, (path,), (Emit(_last),)))
-    return units
+def _unit(path: str, emits: bool = False) -> Unit:
+    return Unit(path, partial(_layer, path=path), (path,), (Emit(),) if emits else ())
 
 
 def stdc_units(self: STDCNet) -> tuple[Unit, ...]:
-    """Return the units; boundaries are ``stages.{stage}`` and ``stages.{stage}.{block}``."""
-    return tuple(_stage_units(self))
+    """Return the units; the end of each deep stage emits its feature.
 
-
-def _refine(backbone: STDCContextPathNet, state: State, index: int) -> State:
-    """Refine the deepest stage left by attention, add what comes from below, and upsample.
-
-    The state is the stages' outputs that are left and, after the first refinement, the last result.
+    Boundaries are ``stages.{stage}`` for the two shallow stages, ``stages.{stage}.{block}`` for
+    the others.
     """
-    if index == 0:
-        stages, stage = state[:-1], state[-1]
-        below = backbone.conv_avg(F.adaptive_avg_pool2d(stage, 1))
-        below = _resize(backbone, below, stage)
-    else:
-        *stages, stage, below = state
-    refined = backbone.arms[index](stage) + below
-    return [*stages, backbone.convs[index](_resize(backbone, refined, stages[-1]))]
+    shallow = self.num_shallow_features
+    units = [_unit(f'stages.{index}') for index in range(shallow)]
+    for index, stage in enumerate(self.stages[shallow:], shallow):
+        last = len(stage) - 1
+        units += [_unit(f'stages.{index}.{block}', block == last) for block in range(last + 1)]
+    if self.with_final_conv:
+        units[-1] = replace(units[-1], emits=())
+        units.append(_unit('final_conv', emits=True))
+    return tuple(units)
+
+
+def _net(backbone: STDCContextPathNet, state: Tensor | Outputs, unit: Unit, keeps: bool) -> Outputs:
+    """Run a unit of the wrapped net; keep the output before it where that is a feature."""
+    outputs = [state] if isinstance(state, Tensor) else state
+    return [*(outputs if keeps else outputs[:-1]), unit.apply(backbone.backbone, outputs[-1])]
+
+
+def _refine_deepest(backbone: STDCContextPathNet, state: Outputs) -> Outputs:
+    pooled = backbone.conv_avg(F.adaptive_avg_pool2d(state[-1], 1))
+    return _refine(backbone, [*state, _resize(backbone, pooled, state[-1])], 0)
+
+
+def _refine(backbone: STDCContextPathNet, state: Outputs, index: int) -> Outputs:
+    """Refine the deepest feature left by attention, add what comes from below, and upsample."""
+    *features, feature, below = state
+    refined = backbone.arms[index](feature) + below
+    return [*features, backbone.convs[index](_resize(backbone, refined, features[-1]))]
 
 
 def _resize(backbone: STDCContextPathNet, x: Tensor, like: Tensor) -> Tensor:
@@ -77,28 +66,50 @@ def _resize(backbone: STDCContextPathNet, x: Tensor, like: Tensor) -> Tensor:
     )
 
 
-def _fuse(backbone: STDCContextPathNet, state: State) -> State:
+def _fuse(backbone: STDCContextPathNet, state: Outputs) -> Outputs:
     return [backbone.ffm(*state)]
 
 
-def context_path_units(self: STDCContextPathNet) -> tuple[Unit, ...]:
-    """Return the units of the wrapped net, ``arms.0``, ``arms.1`` and ``ffm``.
+def _last(backbone: nn.Module, state: Outputs) -> Tensor:
+    return state[-1]
 
-    Features are the first deep stage, both refinements, and the fusion.
+
+def _net_units(net: STDCNet) -> list[Unit]:
+    """Return the units of the wrapped net, of whose features only the first is one in the end."""
+    units: list[Unit] = []
+    num_features, keeps = 0, False
+    for unit in stdc_units(net):
+        num_features += len(unit.emits)
+        emits = (Emit(_last),) if unit.emits and num_features == 1 else ()
+        apply = partial(_net, unit=unit, keeps=keeps)
+        owns = tuple(f'backbone.{path}' for path in unit.owns)
+        units.append(Unit(f'backbone.{unit.name}', apply, owns, emits))
+        keeps = bool(unit.emits)
+    return units
+
+
+def context_path_units(self: STDCContextPathNet) -> tuple[Unit, ...]:
+    """Return the units; features are the net's first, both refinements, and their fusion.
+
+    Boundaries are ``backbone.{unit}`` with the units of the wrapped net, ``arms.0`` and
+    ``arms.1``.
+
+    Raises:
+        TypeError: The wrapped net is no STDCNet.
     """
-    units, seen = [], False
-    for unit in _stage_units(self.backbone, 'backbone.'):
-        units.append(Unit(unit.name, unit.apply, unit.owns, () if seen else unit.emits))
-        seen = seen or bool(unit.emits)
+    if not isinstance(self.backbone, STDCNet):
+        name = type(self.backbone).__name__
+        raise TypeError(f'backbone_cfg must be of type STDCNet to be cut, got {name}')
+    units = _net_units(self.backbone)
     for index in range(len(self.arms)):
-        owns = [f'arms.{index}', f'convs.{index}', *(['conv_avg'] if index == 0 else [])]
-        refine = partial(_refine, index=index)
-        units.append(Unit(f'arms.{index}', refine, tuple(owns), (Emit(_last),)))
+        apply = partial(_refine, index=index) if index else _refine_deepest
+        owns = (*(() if index else ('conv_avg',)), f'arms.{index}', f'convs.{index}')
+        units.append(Unit(f'arms.{index}', apply, owns, (Emit(_last),)))
     return (*units, Unit('ffm', _fuse, ('ffm',), (Emit(_last),)))
 
 
-def stdc_border(self: nn.Module, state: State) -> State:
-    """Return the last output: the others were made by earlier units."""
+def context_path_border(self: STDCContextPathNet, state: Outputs) -> Outputs:
+    """Return the last output: the features beside it were made by earlier units."""
     return state[-1:]
 
 
@@ -107,7 +118,6 @@ class InfoProSTDCNet(UnrolledBackbone, STDCNet):
     """:class:`mmseg.models.backbones.STDCNet` that can be cut into local modules."""
 
     units = stdc_units
-    border_features = stdc_border
 
 
 @MODELS.register_module()
@@ -115,4 +125,4 @@ class InfoProSTDCContextPathNet(UnrolledBackbone, STDCContextPathNet):
     """:class:`mmseg.models.backbones.STDCContextPathNet` that can be cut into local modules."""
 
     units = context_path_units
-    border_features = stdc_border
+    border_features = context_path_border

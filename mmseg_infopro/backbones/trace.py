@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ..memory import UpperBounds, fake_copy
-from .unrolled import Feature, UnrolledBackbone
+from .unrolled import Feature, UnrolledBackbone, numbered_emits
 
 FeatureSize = torch.Size | list[torch.Size]
 """Shape of a feature, or those of the tensors in its list."""
@@ -48,15 +48,17 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
     fake_backbone = fake_copy(backbone, mode)
     fake_backbone.train()  # not chained: mmseg's ResNet.train returns None
     borders: dict[str, tuple[FeatureShape, ...]] = {}
-    features: list[Feature] = []
+    found: dict[int, Feature] = {}
     height, width = backbone.example_size()
     with mode, torch.no_grad(), UpperBounds():
         state = torch.empty(BATCH_SIZE, in_channels, height, width)
-        for unit in fake_backbone.units():
+        units = fake_backbone.units()
+        for unit, emits in zip(units, numbered_emits(units), strict=True):
             state = unit.apply(fake_backbone, state)
             border = fake_backbone.border_features(state)
             borders[unit.name] = tuple(_shape(feature, width) for feature in border)
-            features += [emit.apply(fake_backbone, state) for emit in unit.emits]
+            found |= {index: emit.apply(fake_backbone, state) for index, emit in emits}
+    features = [found[index] for index in sorted(found)]
     return BackboneTrace(
         borders,
         tuple(_shape(tree_leaves(feature)[0], width) for feature in features),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from mmseg.models.backbones import UNet
@@ -36,10 +37,10 @@ def unet_units(self: UNet) -> tuple[Unit, ...]:
     the encoder learns from its own heads only.
     """
     units = [Unit('encoder.0', _first_encoder, ('encoder.0',))]
-    last = len(self.encoder) - 1
-    for index in range(1, last + 1):
-        path, emits = f'encoder.{index}', (Emit(_last),) if index == last else ()
-        units.append(Unit(path, partial(_encoder, index=index), (path,), emits))
+    for index in range(1, len(self.encoder)):
+        path = f'encoder.{index}'
+        units.append(Unit(path, partial(_encoder, index=index), (path,)))
+    units[-1] = replace(units[-1], emits=(Emit(_last),))
     for index in reversed(range(len(self.decoder))):
         path = f'decoder.{index}'
         units.append(Unit(path, partial(_decoder, index=index), (path,), (Emit(_last),)))

@@ -28,10 +28,12 @@ class Emit:
 
     ``apply(backbone, state)`` looks its layers up at call time. ``owns`` lists the module paths
     and bare parameters that only this emit uses; they train in the module that reads the feature.
+    ``index`` is the feature's; None where units emit the features in their order.
     """
 
     apply: Callable[[nn.Module, State], Feature] = identity
     owns: tuple[str, ...] = ()
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ class UnrolledBackbone(nn.Module, ABC):
 
     @abstractmethod
     def units(self) -> tuple[Unit, ...]:
-        """Name the units in the order of the forward pass; emits come in the order of features."""
+        """Name the units in the order of the forward pass.
+
+        Emits come in the order of features, or all have an index. A backbone that returns other
+        features in training than in prediction has other emits.
+        """
 
     def border_features(self, state: State) -> list[Tensor]:
         """Return what a local head reads at a border: feature maps of shape ``(B, C, H, W)``."""
@@ -74,7 +80,10 @@ class UnrolledBackbone(nn.Module, ABC):
 def numbered_emits(units: Sequence[Unit]) -> list[list[tuple[int, Emit]]]:
     """Return each unit's emits with the indices of their features."""
     indices = count()
-    return [[(next(indices), emit) for emit in unit.emits] for unit in units]
+    return [
+        [(next(indices) if emit.index is None else emit.index, emit) for emit in unit.emits]
+        for unit in units
+    ]
 
 
 def boundary_names(backbone: UnrolledBackbone) -> list[str]:

@@ -41,7 +41,7 @@ def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') ->
     )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
-    axes.legend(loc='upper left', frameon=False)
+    axes.legend(loc='upper right', frameon=False)
     figure.savefig(file, dpi=150)
 
 

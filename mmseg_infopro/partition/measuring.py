@@ -21,6 +21,7 @@ from ..backbones import (
     State,
     Unit,
     UnrolledBackbone,
+    numbered_emits,
     owned_parameters,
     trace_backbone,
 )
@@ -104,11 +105,12 @@ def measure_step(
         state = image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
         backbone, saved = fake_model.backbone, _SavedBytes(fake_model)
         units: list[UnitBytes] = []
-        features: list[Tensor] = []
-        feature_units: list[int] = []
+        emitted: dict[int, Tensor] = {}
+        feature_units: dict[int, int] = {}
         peaks: dict[tuple[FeatureShape, ...], int] = {}
         alone = _UnitsAlone(recomputed)
-        for unit in backbone.units():
+        all_units = backbone.units()
+        for unit, emits in zip(all_units, numbered_emits(all_units), strict=True):
             own_peak, kept = alone.measure(backbone, unit, state)
             with saved:
                 state = unit.apply(backbone, state)
@@ -116,10 +118,8 @@ def measure_step(
             if border not in peaks:
                 border_features = backbone.border_features(state)
                 peaks[border] = _peak_of_heads(heads[border], border_features, samples, image)
-            emitted = dict(
-                enumerate((emit.apply(backbone, state) for emit in unit.emits), len(features))
-            )
-            features += tree_map_only(Tensor, _leaf, list(emitted.values()))
+            own = {index: emit.apply(backbone, state) for index, emit in emits}
+            emitted |= tree_map_only(Tensor, _leaf, own)
             gradients = _gradient_bytes(backbone, unit)
             units.append(
                 UnitBytes(
@@ -128,7 +128,7 @@ def measure_step(
                     state=_num_bytes(tree_leaves(state)),
                     gradients=gradients,
                     retained=_num_bytes(
-                        tree_leaves([f for i, f in emitted.items() if i in tail_reads])
+                        tree_leaves([f for i, f in own.items() if i in tail_reads])
                     ),
                     heads=peaks[border],
                     backward=own_peak,
@@ -138,7 +138,8 @@ def measure_step(
                     ends_group=bool(unit.emits),
                 )
             )
-            feature_units += [len(units) - 1] * len(emitted)
+            feature_units |= dict.fromkeys(own, len(units) - 1)
+        features = [emitted[index] for index in sorted(emitted)]
         tail_heads = _peak_of_tail(fake_model, features, samples, fixed_aux)
         for aux, feature in movable.items():
             # What it adds to other heads: their peaks do not fall together.

@@ -45,17 +45,19 @@ def cut_model(
     names = [unit.name for unit in units]
     stops = [names.index(boundary) + 1 for boundary in boundaries]
     spans = list(zip([0, *stops], [*stops, len(units)], strict=True))
-    emits = [
-        (index, emit)
+    numbered = numbered_emits(units)
+    emitted = {
+        feature: (index, emit)
         for index, (start, stop) in enumerate(spans)
-        for unit in units[start:stop]
-        for emit in unit.emits
-    ]
+        for emits in numbered[start:stop]
+        for feature, emit in emits
+    }
+    in_order = [emitted[feature] for feature in sorted(emitted)]
     flow = trace_feature_flow(
         model,
         trace.samples,
-        emitted_by=[index for index, _ in emits],
-        emit_has_parameters=[bool(emit.owns) for _, emit in emits],
+        emitted_by=[index for index, _ in in_order],
+        emit_has_parameters=[bool(emit.owns) for _, emit in in_order],
         num_modules=len(spans),
     )
     return tuple(

@@ -11,7 +11,12 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from mmseg_infopro.backbones import boundary_names, owned_parameters, trace_backbone
+from mmseg_infopro.backbones import (
+    boundary_names,
+    numbered_emits,
+    owned_parameters,
+    trace_backbone,
+)
 from tests.models import BN, NUM_CLASSES, KeepGradients, batch, gradients
 
 HEAD = dict(
@@ -31,6 +36,7 @@ class BackboneContract:
 
     Attributes:
         backbone: Config of the wrapper, tiny; ``InfoProX`` wraps the registered ``X``.
+        scope: Of the registry that ``X`` is in, with a dot, if that is not mmseg's.
         image_size: Of the square crop that a segmentor trains on.
         wide_size: Height and width of another image that the backbone takes.
         variants: Further arguments that change the flow, as ``dict(out_indices=(1, 3))``.
@@ -38,6 +44,7 @@ class BackboneContract:
     """
 
     backbone: ClassVar[dict[str, Any]]
+    scope: ClassVar[str] = ''
     image_size: ClassVar[int] = 64
     wide_size: ClassVar[tuple[int, int]] = (64, 96)
     variants: ClassVar[tuple[dict[str, Any], ...]] = ()
@@ -72,9 +79,8 @@ class BackboneContract:
         assert_bitwise_equal(list(twin.buffers()), list(backbone.buffers()))
 
     def test_parameter_names_are_the_parents(self):
-        plain = MODELS.build(
-            {**self.backbone, 'type': self.backbone['type'].removeprefix('InfoPro')}
-        )
+        name = self.backbone['type'].removeprefix('InfoPro')
+        plain = MODELS.build({**self.backbone, 'type': f'{self.scope}{name}'})
         assert list(self.build().state_dict()) == list(plain.state_dict())
 
     def test_units_and_emits_own_every_parameter_once(self, variant):
@@ -219,17 +225,18 @@ def disturb(module: nn.Module, seed: int = 0) -> None:
 
 def run_units(backbone: Any, image: torch.Tensor) -> list[torch.Tensor]:
     """Run all units, and every emit on the state after its unit."""
-    state, features = image, []
-    for unit in backbone.units():
+    state, features, units = image, {}, backbone.units()
+    for unit, emits in zip(units, numbered_emits(units), strict=True):
         state = unit.apply(backbone, state)
-        features += [emit.apply(backbone, state) for emit in unit.emits]
-    return features
+        features |= {index: emit.apply(backbone, state) for index, emit in emits}
+    return [features[index] for index in sorted(features)]
 
 
 def parents_forward(backbone: Any, image: torch.Tensor) -> list[torch.Tensor]:
     """Run the forward pass of the wrapped backbone."""
     parent = next(c for c in type(backbone).__mro__[2:] if 'forward' in vars(c))
-    return list(parent.forward(backbone, image))
+    output = parent.forward(backbone, image)
+    return [output] if torch.is_tensor(output) else list(output)
 
 
 def both_forwards(backbone, twin, image):
@@ -253,23 +260,24 @@ def hand_cut_loss(model: Any, data: dict[str, Any]) -> torch.Tensor:
     """Return the sum of all losses, the graph cut at the boundaries; heads called as they are."""
     data = model.data_preprocessor(data, True)
     image, samples = data['inputs'], data['data_samples']
-    features, total, state = [], torch.zeros(()), image
+    features, total, state = {}, torch.zeros(()), image
     owners: list[str] = []
     units = model.backbone.units()
     stops = [unit.name for unit in units if unit.name in model.boundaries]
-    for unit in units:
+    for unit, emits in zip(units, numbered_emits(units), strict=True):
         state = unit.apply(model.backbone, state)
         in_tail = len(owners) == len(stops)
-        for emit in unit.emits:
+        for index, emit in emits:
             # The decode head reads it in the tail: what made it, but for the emit, is cut off.
             kept = state if in_tail else detached(state)
-            features.append(emit.apply(model.backbone, kept))
+            features[index] = emit.apply(model.backbone, kept)
         if unit.name in model.boundaries:
             (head,) = model.local_heads[unit.name.replace('.', '-')]
             border = model.backbone.border_features(state)
             total = total + head.loss(border, samples, {})['loss_ce']
             state = detached(state)
             owners.append(unit.name)
+    features = [features[index] for index in sorted(features)]
     return total + model.decode_head.loss(features, samples, {})['loss_ce']
 
 

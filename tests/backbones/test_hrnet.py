@@ -6,31 +6,27 @@ from tests.backbones.contract import BackboneContract
 from tests.models import BN
 
 
-def extra(multiscale: tuple[int, ...] = (1, 2, 1)) -> dict:
-    stage = dict(block='BASIC', num_modules=1)
-    second, third, fourth = multiscale
+def stage(num_channels: tuple[int, ...], num_modules: int = 1) -> dict:
+    num_branches = len(num_channels)
     return dict(
-        stage1=dict(
-            num_modules=1, num_branches=1, block='BOTTLENECK', num_blocks=(2,), num_channels=(4,)
-        ),
-        stage2=dict(
-            stage, num_modules=second, num_branches=2, num_blocks=(1, 1), num_channels=(4, 8)
-        ),
-        stage3=dict(
-            stage, num_modules=third, num_branches=3, num_blocks=(1,) * 3, num_channels=(4, 8, 12)
-        ),
-        stage4=dict(
-            stage,
-            num_modules=fourth,
-            num_branches=4,
-            num_blocks=(1,) * 4,
-            num_channels=(4, 8, 12, 16),
-        ),
+        num_modules=num_modules,
+        num_branches=num_branches,
+        block='BASIC',
+        num_blocks=(1,) * num_branches,
+        num_channels=num_channels,
     )
 
 
+EXTRA = dict(
+    stage1=dict(stage((4,)), block='BOTTLENECK', num_blocks=(2,)),
+    stage2=stage((4, 8)),
+    stage3=stage((4, 8, 12), num_modules=2),
+    stage4=stage((4, 8, 12, 16)),
+)
+
+
 class TestHRNet(BackboneContract):
-    backbone = dict(type='InfoProHRNet', extra=extra(), norm_cfg=BN)
+    backbone = dict(type='InfoProHRNet', extra=EXTRA, norm_cfg=BN)
     variants = (dict(multiscale_output=False), dict(norm_eval=True), dict(frozen_stages=2))
 
 

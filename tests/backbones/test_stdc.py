@@ -1,5 +1,6 @@
 """STDC under contract."""
 
+import pytest
 from mmseg.registry import MODELS
 
 from tests.backbones.contract import BackboneContract
@@ -36,12 +37,10 @@ class TestSTDCContextPathNet(BackboneContract):
     variants = (
         dict(upsample_mode='bilinear', align_corners=False),
         dict(
-            backbone_cfg=dict(
-                type='STDCNet',
-                stdc_type='STDCNet2',
-                **{key: value for key, value in STDC.items() if key != 'stdc_type'},
-            )
+            last_in_channels=(1024, 24),
+            backbone_cfg=dict(type='STDCNet', with_final_conv=True, **STDC),
         ),
+        dict(backbone_cfg=dict(STDC, type='STDCNet', stdc_type='STDCNet2')),
     )
 
 
@@ -55,3 +54,10 @@ def test_units_are_stages_then_the_context_path():
         'arms.1',
         'ffm',
     ]
+
+
+def test_another_net_under_the_context_path_is_refused_by_its_name():
+    net = dict(type='MobileNetV2', widen_factor=0.1)
+    backbone = MODELS.build({**TestSTDCContextPathNet.backbone, 'backbone_cfg': net})
+    with pytest.raises(TypeError, match='type STDCNet to be cut, got MobileNetV2'):
+        backbone.units()

@@ -24,6 +24,15 @@ class TestUNet(BackboneContract):
         dict(downsamples=(True, False)),
         dict(upsample_cfg=dict(type='DeconvModule')),
         dict(norm_eval=True),
+        dict(
+            num_stages=1,
+            strides=(1,),
+            enc_num_convs=(1,),
+            dec_num_convs=(),
+            downsamples=(),
+            enc_dilations=(1,),
+            dec_dilations=(),
+        ),
     )
 
 
