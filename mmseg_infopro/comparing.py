@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from .localizing import localize
-from .partition import resolve
+from .partition import resolve, training_pipeline
 
 
 def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
@@ -83,9 +83,6 @@ def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
     preprocessor = cfg.model.get('data_preprocessor')
     if preprocessor is not None:
         preprocessor.size = crop
-    dataset = cfg.train_dataloader.get('dataset', {})
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    for transform in dataset.get('pipeline', []):
+    for transform in training_pipeline(cfg):
         if 'crop_size' in transform:
             transform['crop_size'] = crop

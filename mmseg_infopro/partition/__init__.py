@@ -8,6 +8,7 @@ from .config_step import (
     cuda_config_step,
     dry_config_step,
     step_shape,
+    training_pipeline,
 )
 from .feature_flow import auxiliary_heads, trace_feature_flow
 from .grouping import GROUP_SIZES, group_ends
@@ -41,4 +42,5 @@ __all__ = [
     'step_shape',
     'trace_feature_flow',
     'training_batch',
+    'training_pipeline',
 ]

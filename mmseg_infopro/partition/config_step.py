@@ -87,7 +87,14 @@ def step_shape(cfg: Config) -> StepShape:
                 f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
             )
     mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
-    return StepShape(batch_size, training_crop(cfg), len(mean), autocast, optimizer_copies(wrapper))
+    return StepShape(
+        batch_size,
+        training_crop(cfg),
+        len(mean),
+        autocast,
+        optimizer_copies(wrapper),
+        has_edges=any(t.get('type') == 'GenerateEdge' for t in training_pipeline(cfg)),
+    )
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
@@ -102,6 +109,14 @@ def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
     return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
 
 
+def training_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """Return the transforms of the training data, through data sets that wrap another."""
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset.get('pipeline', [])
+
+
 def training_crop(cfg: Config) -> tuple[int, int]:
     """Return (height, width) of what the network sees in training.
 
@@ -110,10 +125,7 @@ def training_crop(cfg: Config) -> tuple[int, int]:
     """
     size = (cfg.model.get('data_preprocessor') or {}).get('size')
     if size is None:
-        dataset = cfg.get('train_dataloader', {}).get('dataset', {})
-        while 'dataset' in dataset:
-            dataset = dataset['dataset']
-        for transform in dataset.get('pipeline', []):
+        for transform in training_pipeline(cfg):
             size = transform.get('crop_size', size)
     if size is None:
         raise ValueError(

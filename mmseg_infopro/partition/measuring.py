@@ -43,6 +43,7 @@ class StepShape:
         autocast: Precision of mixed-precision training.
         copies: How many times the bytes of a parameter are alive all the time: once, and once
             more for each value that the optimizer keeps, as momentum.
+        has_edges: Whether samples hold an edge map beside the label map.
     """
 
     batch_size: int
@@ -50,6 +51,7 @@ class StepShape:
     in_channels: int = 3
     autocast: torch.dtype | None = None
     copies: int = 2
+    has_edges: bool = False
 
     def autocast_context(self) -> Any:
         """Return the context of the forward pass."""
@@ -64,6 +66,8 @@ def training_batch(shape: StepShape) -> dict[str, Any]:
         sample = SegDataSample(metainfo=dict(img_shape=shape.crop, ori_shape=shape.crop))
         label = torch.zeros(1, height, width, dtype=torch.long)
         sample.gt_sem_seg = PixelData(data=label)
+        if shape.has_edges:
+            sample.gt_edge_map = PixelData(data=torch.zeros_like(label))
         samples.append(sample)
     images = [
         torch.zeros(shape.in_channels, height, width, dtype=torch.uint8)
