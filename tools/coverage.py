@@ -41,9 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--families', nargs='+', help='folders of mmseg/configs; all if not given')
     parser.add_argument('--jobs', type=int, default=2, help='processes')
     parser.add_argument('--json', type=Path, help='write what became of each config to this file')
-    parser.add_argument(
-        '--markdown', type=Path, help='write the table with reasons there'
-    )
+    parser.add_argument('--markdown', type=Path, help='write the table with reasons there')
     return parser.parse_args()
 
 
