@@ -169,7 +169,10 @@ def _plain(value: Any) -> Any:
     if plain is None:
         return result
     unknown = OWN_ARGUMENTS.get(own.__name__, set())
-    return {**{k: v for k, v in result.items() if k not in unknown}, 'type': plain.__name__}
+    return {
+        **{k: v for k, v in result.items() if k not in unknown},
+        'type': _registered_name(plain),
+    }
 
 
 def plain_class(own: type) -> type | None:
@@ -181,10 +184,17 @@ def plain_class(own: type) -> type | None:
     if issubclass(own, registry.DATASETS.get('BaseSegDataset')):
         return None
     for parent in own.__mro__[1:]:
-        is_own = _is_own(parent)
-        if not is_own and any(parent is reg.get(parent.__name__) for reg in REGISTRIES):
+        if not _is_own(parent) and _registered_name(parent):
             return parent
     return None
+
+
+def _registered_name(cls: type) -> str | None:
+    """Return what a config calls a class of another package, with its scope where it needs one."""
+    names = (cls.__name__, f'mmpretrain.{cls.__name__}')
+    scoped = names if cls.__module__.startswith('mmpretrain.') else names[:1]
+    found = (name for name in scoped if any(reg.get(name) is cls for reg in REGISTRIES))
+    return next(found, None)
 
 
 def _own_class(name: Any) -> type | None:

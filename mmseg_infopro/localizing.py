@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from importlib import import_module
 from os import PathLike
 from typing import Any
 
@@ -27,6 +28,9 @@ REFUSED_SEGMENTORS = {
     'MultimodalEncoderDecoder': 'its image encoder is a frozen CLIP, so that a cut would save '
     'nothing: what trains is the side adapter, which is part of the decode head',
 }
+WRAPPERS_OF_SCOPE = {'mmpretrain': 'mmseg_infopro.backbones.mmpretrain_backbones'}
+"""For each scope of a backbone's type, the module that wraps its backbones."""
+
 MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
 
 
@@ -61,6 +65,7 @@ def localize(
             f'got {" and ".join(partition) or "none"}'
         )
     if 'local' not in cfg.model:
+        _add_imports(cfg, _wrapper_modules(cfg.model))
         cfg.merge_from_dict(local_types(cfg.model))
         cfg.model.local = ConfigDict()
     set_partition(cfg, **partition)
@@ -69,11 +74,26 @@ def localize(
     elif 'heads' not in cfg.model.local:
         _check_default_heads(cfg.model)
         cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
+    _add_imports(cfg, ['mmseg_infopro'])
+    return cfg
+
+
+def _wrapper_modules(model: Mapping[str, Any]) -> list[str]:
+    """Import and return what wraps the backbones of packages that we do without otherwise."""
+    backbone = model.get('backbone') or {}
+    scope = str(backbone.get('type')).rpartition('.')[0]
+    modules = [WRAPPERS_OF_SCOPE[scope]] if scope in WRAPPERS_OF_SCOPE else []
+    for module in modules:
+        import_module(module)
+    return modules
+
+
+def _add_imports(cfg: Config, modules: Sequence[str]) -> None:
     imports = (cfg.get('custom_imports') or {}).get('imports', [])
     imports = [imports] if isinstance(imports, str) else list(imports)
-    if 'mmseg_infopro' not in imports:
-        cfg.custom_imports = dict(imports=[*imports, 'mmseg_infopro'], allow_failed_imports=False)
-    return cfg
+    added = [module for module in modules if module not in imports]
+    if added:
+        cfg.custom_imports = dict(imports=[*imports, *added], allow_failed_imports=False)
 
 
 def add_partition_arguments(parser: ArgumentParser) -> None:

@@ -67,23 +67,24 @@ def branch_units(
     ]
 
 
+def upsample(backbone: DDRNet | PIDNet, x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize a feature map to the size of the finest branch."""
+    return resize(x, size=size, mode='bilinear', align_corners=backbone.align_corners)
+
+
 def _exchange(backbone: DDRNet, state: Branches, number: int) -> Branches:
     compress = backbone.get_submodule(f'compression_{number}')
     down = backbone.get_submodule(f'down_{number}')
     size, spatial, context = state['size'], state['spatial'], state['context']
     compressed = compress(backbone.relu(context))
     context = context + down(backbone.relu(spatial))
-    spatial = spatial + _resize(backbone, compressed, size)
+    spatial = spatial + upsample(backbone, compressed, size)
     return dict(size=size, spatial=spatial, context=context)
 
 
 def _pool_pyramid(backbone: DDRNet, state: Branches) -> Branches:
-    context = _resize(backbone, backbone.spp(state['context']), state['size'])
+    context = upsample(backbone, backbone.spp(state['context']), state['size'])
     return dict(fused=state['spatial'] + context)
-
-
-def _resize(backbone: DDRNet, x: Tensor, size: tuple[int, int]) -> Tensor:
-    return resize(x, size=size, mode='bilinear', align_corners=backbone.align_corners)
 
 
 def ddrnet_units(self: DDRNet) -> tuple[Unit, ...]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from mmseg.models.backbones import PIDNet
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from torch import Tensor
 
 from .branches import Branches, branch_border, emits_of
-from .ddrnet import branch_units, stem_units
+from .ddrnet import branch_units, stem_units, upsample
 from .unrolled import Unit, UnrolledBackbone
 
 
@@ -20,20 +18,16 @@ def _exchange(backbone: PIDNet, state: Branches, number: int) -> Branches:
     )
     size, p, i, d = (state[name] for name in ('size', 'p', 'i', 'd'))
     p = attend(p, compress(i))
-    d = d + _resize(backbone, differ(i), size)
+    d = d + upsample(backbone, differ(i), size)
     return dict(size=size, p=p, i=i, d=d)
 
 
 def _pool_pyramid(backbone: PIDNet, state: Branches) -> Branches:
-    return {**state, 'i': _resize(backbone, backbone.spp(state['i']), state['size'])}
+    return {**state, 'i': upsample(backbone, backbone.spp(state['i']), state['size'])}
 
 
 def _fuse(backbone: PIDNet, state: Branches) -> Branches:
     return dict(fused=backbone.dfm(state['p'], state['i'], state['d']))
-
-
-def _resize(backbone: PIDNet, x: Tensor, size: tuple[int, int]) -> Tensor:
-    return resize(x, size=size, mode='bilinear', align_corners=backbone.align_corners)
 
 
 def pidnet_units(self: PIDNet) -> tuple[Unit, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -37,25 +38,22 @@ def _layers(net: Any) -> Iterator[tuple[str, nn.Module, bool]]:
 
 
 def timm_units(self: TIMMBackbone) -> tuple[Unit, ...]:
-    """Return one unit per layer that has parameters; what follows it without any belongs to it.
+    """Return one unit per layer; one without parameters belongs to the layer before it.
+
+    Unless a feature is read between them.
 
     Boundaries are ``timm_model.{layer}`` and, within an ``nn.Sequential``,
     ``timm_model.{layer}.{block}``.
     """
-    runs: list[list[str]] = []
-    read: list[bool] = []
+    units: list[Unit] = []
     for path, layer, is_read in _layers(self.timm_model):
-        joins = bool(runs) and not read[-1] and next(layer.parameters(), None) is None
-        if joins:
-            runs[-1].append(path)
-            read[-1] = is_read
-        else:
-            runs.append([path])
-            read.append(is_read)
-    return tuple(
-        Unit(paths[0], partial(run_layers, paths=tuple(paths)), tuple(paths), emits)
-        for paths, emits in zip(runs, ((Emit(_feature),) if r else () for r in read), strict=True)
-    )
+        paths: tuple[str, ...] = (path,)
+        has_parameters = next(layer.parameters(), None) is not None
+        if units and not has_parameters and not units[-1].emits:
+            paths = (*units.pop().owns, path)
+        emits = (Emit(_feature),) if is_read else ()
+        units.append(Unit(paths[0], partial(run_layers, paths=paths), paths, emits))
+    return tuple(units)
 
 
 def timm_border(self: TIMMBackbone, state: State) -> list[Tensor]:
@@ -81,7 +79,7 @@ class InfoProTIMMBackbone(UnrolledBackbone, TIMMBackbone):
     border_features = timm_border
 
     def __init__(self, model_name: str, *args: Any, **kwargs: Any) -> None:
-        super().__init__(model_name, *args, **kwargs)
+        super().__init__(model_name, *args, **deepcopy(kwargs))  # timm writes into feature_cfg
         # TIMMBackbone explains a missing timm, and others do without it.
         from timm.models import FeatureListNet
 

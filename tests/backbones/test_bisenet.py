@@ -3,7 +3,7 @@
 import pytest
 from mmseg.registry import MODELS
 
-from tests.backbones.contract import BackboneContract
+from tests.backbones.contract import HEAD, LOCAL, BackboneContract
 from tests.models import BN
 
 RESNET = dict(type='ResNet', depth=18, base_channels=4, stem_channels=4, norm_cfg=BN)
@@ -68,9 +68,26 @@ def test_units_of_v2_are_the_detail_branch_then_the_semantic_branch():
     ]
 
 
+def test_an_auxiliary_head_trains_with_the_stage_that_it_reads():
+    channels = TestBiSeNetV2.backbone['semantic_channels']
+    model = MODELS.build(
+        dict(
+            type='InfoProEncoderDecoder',
+            data_preprocessor=dict(type='SegDataPreProcessor'),
+            backbone=TestBiSeNetV2.backbone,
+            decode_head=dict(HEAD, in_channels=8, in_index=0),
+            auxiliary_head=[
+                dict(HEAD, in_channels=width, in_index=index)
+                for index, width in enumerate(channels, 1)
+            ],
+            local=dict(boundaries=['semantic.stage3.0'], heads=[dict(type='FCNHead', **LOCAL)]),
+        )
+    )
+    assert [module.aux_heads for module in model.local_modules] == [(0, 1), (2, 3)]
+    assert [module.reads for module in model.local_modules] == [{1, 2}, {0, 3, 4}]
+
+
 def test_a_context_path_that_cannot_be_cut_is_refused():
-    inner = dict(type='BiSeNetV2')
-    backbone = MODELS.build({**TestBiSeNetV1.backbone, 'backbone_cfg': inner})
-    backbone.context_path.backbone.__class__ = type('Unknown', (type(backbone.ffm),), {})
-    with pytest.raises(TypeError, match='backbone_cfg is of type Unknown, which cannot be cut'):
+    backbone = MODELS.build({**TestBiSeNetV1.backbone, 'backbone_cfg': dict(type='ReLU')})
+    with pytest.raises(TypeError, match='backbone_cfg is of type ReLU, which cannot be cut'):
         backbone.units()

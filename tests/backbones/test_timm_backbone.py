@@ -34,9 +34,15 @@ def test_units_are_named_as_the_layers_are():
     ]
 
 
-def test_one_level_above_the_last_feature_is_the_last_unit():
+def test_the_last_unit_is_that_of_the_last_feature():
     backbone = MODELS.build({**TINY, 'out_indices': (1,)})
     assert backbone.units()[-1].name == 'timm_model.layer1.0'
+
+
+def test_the_config_is_not_written_to():
+    cfg = dict(TINY, model_name='test_efficientnet', feature_cfg=dict(flatten_sequential=True))
+    MODELS.build(cfg)
+    assert cfg['feature_cfg'] == dict(flatten_sequential=True)
 
 
 @pytest.mark.parametrize(
