@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/camvid/infopro_deeplabv3_r18.py'
+PARTS = ('parameters', 'gradients', 'optimizer_state', 'activations')
 
 
 def run(*arguments):
@@ -14,26 +18,51 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_it_prints_and_writes_the_peaks_beside_end_to_end(tmp_path):
-    result = run(CONFIG, '--num-modules', 2, 3, '--json', tmp_path / 'peaks.json')
+def test_it_compares_local_modules_with_what_a_user_would_pick_instead(tmp_path):
+    figures, picture = tmp_path / 'peaks.json', tmp_path / 'memory.png'
+    result = run(CONFIG, '--num-modules', 2, 3, '--json', figures, '--picture', picture)
     assert result.returncode == 0, result.stderr
-    rows = json.loads((tmp_path / 'peaks.json').read_text())
-    assert [row['num_modules'] for row in rows] == [1, 2, 3]
-    assert rows[1]['total'] < rows[0]['total']
-    parts = ('parameters', 'gradients', 'optimizer_state', 'activations')
-    assert all(row['total'] == sum(row[part] for part in parts) for row in rows)
+    rows = json.loads(figures.read_text())
+    assert [row['name'] for row in rows] == ['E2E', 'E2E with_cp', 'K=2', 'K=3']
+    assert rows[1]['total'] < rows[0]['total'] < rows[1]['total'] + rows[0]['activations']
+    assert rows[1]['flops'] > rows[0]['flops']
+    assert rows[2]['total'] < rows[0]['total']
+    assert all(row['total'] == sum(row[part] for part in PARTS) for row in rows)
+    assert all(len(row['module_peaks']) == len(row['boundaries']) + 1 for row in rows[2:])
     assert '100.0%' in result.stdout
-    assert "K=2: boundaries=['layer" in result.stdout
+    assert "K=2: boundaries=['" in result.stdout
+    assert Image.open(picture).width > 500
 
 
-def test_a_config_without_local_is_one_sentence():
-    result = run(ROOT / 'configs/camvid/e2e_deeplabv3_r18.py')
+def test_batch_crop_and_precision_can_be_changed(tmp_path):
+    totals = []
+    for changes in (
+        [],
+        ['--batch-size', 8],
+        ['--crop', 96, 128],
+        ['--amp', 'bfloat16'],
+    ):
+        figures = tmp_path / 'peaks.json'
+        result = run(CONFIG, '--num-modules', 2, '--json', figures, *changes)
+        assert result.returncode == 0, result.stderr
+        totals.append(json.loads(figures.read_text())[0]['total'])
+    as_it_is, more_images, smaller, half_precision = totals
+    assert more_images > 1.5 * as_it_is
+    assert smaller < 0.6 * as_it_is
+    assert half_precision < as_it_is
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['configs/camvid/e2e_deeplabv3_r18.py'], 'has no model.local: say --num-modules 2 4'),
+        ([CONFIG, '--num-modules', 40], 'num_modules must be between 1 and 9'),
+        ([CONFIG, '--batch-size', 0], 'the batch size must be at least 1, got 0'),
+        ([CONFIG, '--crop', 0, 8], 'the crop must be at least 1 pixel high and wide'),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(arguments, message):
+    result = run(*arguments)
     assert result.returncode == 2
-    assert 'has no model.local' in result.stderr
+    assert message in result.stderr
     assert 'Traceback' not in result.stderr
-
-
-def test_too_many_modules_are_one_sentence():
-    result = run(CONFIG, '--num-modules', 40)
-    assert result.returncode == 2
-    assert 'num_modules must be between 1 and 9' in result.stderr
