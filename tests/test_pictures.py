@@ -71,7 +71,7 @@ def test_the_reconstruction_reads_the_state_that_trained_the_head() -> None:
     model, sample = build_model(), make_sample()
     seen: list[torch.Tensor] = []
     head = model.border_heads(0)[0]
-    head.register_forward_pre_hook(lambda module, args: seen.append(args[0][0]))
+    head.reduce.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     make_example(model, sample)
     batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
     data = model.data_preprocessor(batch, False)
