@@ -13,23 +13,20 @@ from mmseg.registry import MODELS
 from .localizing import localize
 from .partition import resolve, training_pipeline
 
+CHUNKED = 'Chunked'
+
 
 def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
-    """Return end-to-end training, the same with gradient checkpointing, and the local forms.
+    """Return end-to-end training, what else a user might pick, and the local forms.
 
     Args:
         cfg: Local, or any other config of mmseg.
         num_modules: Numbers of local modules; the config's own partition if not given.
 
     Returns:
-        Resolved configs by the name to show. Checkpointing is left out where the backbone has no
-        ``with_cp``.
+        Resolved configs by the name to show, see :func:`end_to_end_forms` for the first ones.
     """
-    end_to_end = resolve(localize(cfg, 1))
-    trials = {'E2E': end_to_end}
-    if takes_argument(end_to_end.model.backbone, 'with_cp'):
-        trials['E2E with_cp'] = checkpointed = deepcopy(end_to_end)
-        checkpointed.model.backbone.with_cp = True
+    trials = end_to_end_forms(cfg)
     for count in num_modules or ():
         if count != 1:
             trials[f'K={count}'] = resolve(localize(cfg, count))
@@ -37,6 +34,41 @@ def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[
         local = resolve(cfg)
         trials[f'K={len(local.model.local.boundaries) + 1}'] = local
     return trials
+
+
+def end_to_end_forms(cfg: Config) -> dict[str, Config]:
+    """Return what a user would pick instead of local modules, by the name to show.
+
+    ``E2E`` is the config without any of our savings; ``E2E with_cp`` adds mmseg's gradient
+    checkpointing, where the backbone has it; ``E2E lean``, where the config asks for them, losses
+    in chunks and recomputing.
+    """
+    lean = localize(cfg, 1)
+    if lean.model.local.get('recompute') == 'auto':
+        lean.model.local.recompute = 'cheap'
+    plain = deepcopy(lean)
+    plain.model.local.recompute = 'none'
+    plain.model = _without_chunks(plain.model)
+    forms = {'E2E': resolve(plain)}
+    if takes_argument(plain.model.backbone, 'with_cp'):
+        forms['E2E with_cp'] = checkpointed = resolve(plain)
+        checkpointed.model.backbone.with_cp = True
+    if plain.model != lean.model and lean.model.local.get('recompute', 'none') != 'none':
+        forms['E2E lean'] = resolve(lean)
+    return forms
+
+
+def _without_chunks(value: Any) -> Any:
+    """Replace heads that compute their loss in chunks by mmseg's."""
+    if isinstance(value, dict):
+        copy = type(value)({key: _without_chunks(item) for key, item in value.items()})
+        name = str(copy.get('type'))
+        if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
+            copy['type'] = name.removeprefix(CHUNKED)
+        return copy
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_chunks(item) for item in value)
+    return value
 
 
 def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:

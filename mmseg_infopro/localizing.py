@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -94,6 +96,29 @@ def _add_imports(cfg: Config, modules: Sequence[str]) -> None:
     added = [module for module in modules if module not in imports]
     if added:
         cfg.custom_imports = dict(imports=[*imports, *added], allow_failed_imports=False)
+
+
+def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
+    """Return the text of a config that inherits another and adds what makes ``cfg`` local.
+
+    Args:
+        base: The other one, as it was read.
+        name: Its file, or ``mmseg::name``.
+        cfg: Its local form.
+        out: Where the text will lie.
+    """
+    # A local base has a partition of its own, which must not be merged with the new one.
+    replace = dict(_delete_=True) if 'local' in base.model else {}
+    changes: dict[str, Any] = dict(
+        _base_=name if '::' in name else os.path.relpath(name, out.parent),
+        custom_imports=cfg.custom_imports,
+        model=dict(
+            type=cfg.model.type,
+            backbone=dict(type=cfg.model.backbone.type),
+            local={**replace, **cfg.model.local},
+        ),
+    )
+    return Config(ConfigDict(changes)).pretty_text
 
 
 def add_partition_arguments(parser: ArgumentParser) -> None:

@@ -8,17 +8,18 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
-from mmengine.config import Config, ConfigDict
 from rich.console import Console
 
 from mmseg_infopro.commands import command
 from mmseg_infopro.config_options import read_config
-from mmseg_infopro.localizing import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.localizing import (
+    add_partition_arguments,
+    apply_partition_arguments,
+    inheriting_config,
+)
 from mmseg_infopro.partition import PARTITION_KEYS, resolve
 
 
@@ -36,31 +37,16 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def inheriting_config(base: str, cfg: Config, out: Path) -> str:
-    """Return the text of a config that inherits ``base`` and adds what makes ``cfg`` local."""
-    if '::' not in base:
-        base = os.path.relpath(base, out.parent)
-    changes: dict[str, Any] = dict(
-        _base_=base,
-        custom_imports=cfg.custom_imports,
-        model=dict(
-            type=cfg.model.type,
-            backbone=dict(type=cfg.model.backbone.type),
-            local=cfg.model.local,
-        ),
-    )
-    return Config(ConfigDict(changes)).pretty_text
-
-
 @command
 def main() -> None:
     args = parse_args()
     if args.out.exists() and not args.force:
         raise ValueError(f'{args.out} already exists: name another file, or say --force')
-    cfg = apply_partition_arguments(read_config(args.config), args)
+    base = read_config(args.config)
+    cfg = apply_partition_arguments(base, args)
     boundaries = resolve(cfg).model.local.boundaries  # so that a partition that fails is not kept
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(inheriting_config(args.config, cfg, args.out))
+    args.out.write_text(inheriting_config(base, args.config, cfg, args.out))
     Console().print(f'{args.out}: K={len(boundaries) + 1}, boundaries={boundaries}')
 
 

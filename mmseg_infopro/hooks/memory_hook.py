@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..memory import format_bytes, parse_bytes
-from ..partition import config_peak
+from ..partition import CONTEXT_MARGIN, config_peak
 
 TOLERANCE = 0.1
 """How far the peak may be from the predicted one, as a share of that, before it is warned of."""
@@ -70,7 +70,7 @@ class MemoryHook(Hook):
         self,
         memory_cap: int | str | None = None,
         interval: int = 50,
-        margin: int | str = '768MiB',
+        margin: int | str = CONTEXT_MARGIN,
         predicted_bytes: int | str | None = None,
     ) -> None:
         if not isinstance(interval, int):

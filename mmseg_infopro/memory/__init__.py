@@ -1,6 +1,6 @@
 """Measuring the peak bytes of a training step; knows nothing of segmentation."""
 
-from .cuda_step import CudaPeak, cuda_step_peak
+from .cuda_step import CudaPeak, cuda_step_peak, warmed_up_bytes
 from .dry_step import (
     DryStep,
     PeakBytes,
@@ -11,7 +11,9 @@ from .dry_step import (
 )
 from .fake import UpperBounds, fake_copy
 from .operations import Activations, ComputeOperation, Saved, measure_activations
+from .real_step import RealStep
 from .recompute import recompute
+from .recompute_layers import recomputing
 from .sizes import format_bytes, parse_bytes
 from .timeline import draw_timelines
 
@@ -21,6 +23,7 @@ __all__ = [
     'CudaPeak',
     'DryStep',
     'PeakBytes',
+    'RealStep',
     'Saved',
     'UpperBounds',
     'cuda_step_peak',
@@ -34,4 +37,6 @@ __all__ = [
     'parse_bytes',
     'peak_beyond',
     'recompute',
+    'recomputing',
+    'warmed_up_bytes',
 ]

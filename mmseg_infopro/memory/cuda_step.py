@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.optim import build_optim_wrapper
+from mmengine.model import BaseModel
+
+from .real_step import RealStep
 
 NUM_STEPS = 3
 """Steps to take; the first ones choose algorithms and make the optimizer's state."""
@@ -22,7 +23,7 @@ class CudaPeak:
     Attributes:
         allocated: In tensors, ``torch.cuda.max_memory_allocated``.
         reserved: Taken from the device, ``torch.cuda.max_memory_reserved``.
-        seconds: Of the step.
+        seconds: Of a step after it.
     """
 
     allocated: int
@@ -33,7 +34,7 @@ class CudaPeak:
 def cuda_step_peak(
     model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
 ) -> CudaPeak:
-    """Train for some steps on the GPU and measure the last one.
+    """Train for some steps on the GPU, and measure the last ones.
 
     Args:
         model: It trains, and stays on the GPU.
@@ -45,19 +46,22 @@ def cuda_step_peak(
     """
     if not torch.cuda.is_available():
         raise ValueError('a real step needs a GPU, and torch finds none on this machine')
-    model = revert_sync_batchnorm(model).cuda().train()
-    optim_wrapper = build_optim_wrapper(model, optim_wrapper_cfg)
-    batch = make_batch()
-    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    for _ in range(NUM_STEPS):
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        start.record()
-        model.train_step(batch, optim_wrapper)
-        stop.record()
-        torch.cuda.synchronize()
-    return CudaPeak(
-        torch.cuda.max_memory_allocated(),
-        torch.cuda.max_memory_reserved(),
-        start.elapsed_time(stop) / 1000,
-    )
+    step = RealStep(model, optim_wrapper_cfg, make_batch, 'cuda')
+    allocated, reserved = warmed_up_bytes(step)
+    return CudaPeak(allocated, reserved, step.seconds())
+
+
+def warmed_up_bytes(step: RealStep) -> tuple[int, int]:
+    """Take the first steps on the GPU; return the last one's bytes, allocated and reserved.
+
+    The allocator gives back what the earlier steps left in it; to get it again takes time, so that
+    this step is not to be timed.
+    """
+    for _ in range(NUM_STEPS - 1):
+        step.take()
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    step.take()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -155,15 +155,20 @@ def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> Opti
     return build_optim_wrapper(model, wrapper_cfg)
 
 
-def peak_beyond(run: Callable[[], Any]) -> int:
+def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -> int:
     """Return the most bytes that ``run`` has alive at once, beyond those alive before it.
 
-    To be called inside a ``FakeTensorMode``. A view of an earlier tensor counts in full.
+    To be called inside a ``FakeTensorMode``.
+
+    Args:
+        run: What is measured.
+        existing: Tensors that live longer; a view of any other earlier tensor counts in full.
     """
     tracker = MemoryTracker()
+    tracker.track(existing, 'existing')
     with tracker, UpperBounds():
         run()
-    return tracker.peak_bytes.total()
+    return tracker.peak_bytes.total() - tracker.peak_bytes['existing']
 
 
 def _state_tensors(optim_wrapper: OptimWrapper) -> list[torch.Tensor]:

@@ -11,19 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
-from torch.utils.checkpoint import checkpoint
 
 from .operations import Saved, is_compute, saved_indices, storages_of
+from .saved_tensors import SavedTensors
 
 
 def recompute(
-    function: Callable[..., Any], *args: Any, saved: Saved, norms: Sequence[nn.Module] = ()
+    function: Callable[..., Any],
+    *args: Any,
+    saved: Saved,
+    norms: Sequence[nn.Module] = (),
+    lasting: bool = False,
 ) -> Any:
     """Run a function so that few of its activations live until the backward pass.
 
-    These are its inputs, what it returns, and the outputs of the chosen compute operations
-    (convolutions, matrix products, attention); all others are computed again there. Gradients,
-    buffers and random numbers are those of ``function(*args)``, bit for bit.
+    These are its inputs, what it returns, the outputs of the chosen compute operations
+    (convolutions, matrix products, attention) and what is negligible; all others are computed again
+    there. Gradients, buffers and random numbers are those of ``function(*args)``, bit for bit.
 
     Args:
         function: What it does with its arguments and the state of the program is the same in both
@@ -32,21 +36,28 @@ def recompute(
         saved: ``'units'`` keeps no operation's output, ``'cheap'`` every one's, so that the second
             run costs no FLOPs; or the numbers of those to keep, in call order.
         norms: Modules of the function whose buffers a run updates: batch norms.
+        lasting: Whether the caller holds what is returned until the backward pass has run; else
+            it may be computed again.
 
     Raises:
         ValueError: ``saved`` is another word, or has numbers that no operation has.
     """
+    chosen = saved_indices(saved)
+    if not torch.is_grad_enabled():
+        return function(*args)
     leaves, structure = tree_flatten(args)
     kept: dict[int, Any] = {}
-    first, second = _FirstRun(saved_indices(saved), kept), _SecondRun(kept, norms)
+    first = _FirstRun(chosen, kept)
 
     def run(*leaves: Any) -> Any:
         return function(*tree_unflatten(leaves, structure))
 
-    result = checkpoint(run, *leaves, use_reentrant=False, context_fn=lambda: (first, second))
-    if torch.is_grad_enabled():  # else nothing was kept or counted
-        first.release(result)
-        _check_numbers(saved, first.count)
+    tensors = SavedTensors(run, leaves, _SecondRun(kept, norms), kept, first.number_of)
+    with tensors.hooks(), first:
+        result = run(*leaves)
+    first.release(result)
+    tensors.release(result, lasting)
+    _check_numbers(saved, first.count)
     return result
 
 
@@ -89,6 +100,10 @@ class _FirstRun(TorchDispatchMode):
                 self.index_of |= dict.fromkeys(storages_of(result), self.count)
             self.count += 1
         return result
+
+    def number_of(self, tensor: Tensor) -> int | None:
+        """Return the number of the operation whose kept output a tensor is or is part of."""
+        return self.index_of.get(tensor.untyped_storage()._cdata)
 
     def _copy_before(self, written: Iterable[Any]) -> None:
         for storage in storages_of(written):

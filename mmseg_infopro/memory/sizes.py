@@ -15,11 +15,11 @@ def parse_bytes(size: int | str) -> int:
     """Read a size: an int in bytes, or a text as ``'12GiB'`` (2**30) or ``'2.7GB'`` (10**9).
 
     Raises:
-        ValueError: It is not a positive size.
+        ValueError: It is not a size.
     """
     match = re.fullmatch(r'\s*([0-9.]+)\s*([A-Za-z]*)\s*', str(size))
     unit = match and _UNITS.get(match[2])
-    if not match or unit is None or match[1].count('.') > 1 or float(match[1]) <= 0:
+    if not match or unit is None or match[1].count('.') > 1 or match[1] == '.':
         raise ValueError(f"a size must be bytes or a text as '12GiB' or '2.7GB', got {size!r}")
     return int(float(match[1]) * unit)
 

@@ -1,5 +1,14 @@
 """Where to cut: settings, measurements on fake tensors, planning, and ``resolve``."""
 
+from .capping import (
+    Fit,
+    NothingFitsError,
+    describe_peak,
+    fit_cap,
+    measure_config,
+    plan_fits,
+    set_fit,
+)
 from .choosing import choose_boundaries
 from .config_step import (
     build_end_to_end,
@@ -7,20 +16,34 @@ from .config_step import (
     config_peak,
     cuda_config_step,
     dry_config_step,
+    set_partition,
     step_shape,
     training_pipeline,
 )
-from .feature_flow import auxiliary_heads, trace_feature_flow
-from .grouping import GROUP_SIZES, group_ends
+from .feature_flow import auxiliary_heads, neck_and_heads, trace_feature_flow
+from .grouping import RecomputeGroup, module_groups
 from .measuring import StepShape, measure_step, training_batch
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
-from .resolve import resolve, set_partition
-from .settings import PARTITION_KEYS, LocalSettings, default_heads, read_local_settings
+from .resolve import resolve
+from .settings import (
+    CONTEXT_MARGIN,
+    DEFAULT_MARGIN,
+    PARTITION_KEYS,
+    RECOMPUTE,
+    LocalSettings,
+    default_heads,
+    read_local_settings,
+)
 
 __all__ = [
-    'GROUP_SIZES',
+    'CONTEXT_MARGIN',
+    'DEFAULT_MARGIN',
     'PARTITION_KEYS',
+    'RECOMPUTE',
+    'Fit',
     'LocalSettings',
+    'NothingFitsError',
+    'RecomputeGroup',
     'StepBytes',
     'StepShape',
     'UnitBytes',
@@ -31,13 +54,19 @@ __all__ = [
     'config_peak',
     'cuda_config_step',
     'default_heads',
+    'describe_peak',
     'dry_config_step',
-    'group_ends',
+    'fit_cap',
+    'measure_config',
     'measure_step',
+    'module_groups',
     'module_peaks',
+    'neck_and_heads',
     'plan_boundaries',
+    'plan_fits',
     'read_local_settings',
     'resolve',
+    'set_fit',
     'set_partition',
     'step_shape',
     'trace_feature_flow',

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..memory import CudaPeak, DryStep, PeakBytes, cuda_step_peak, dry_step
 from .measuring import StepShape, training_batch
+from .settings import PARTITION_KEYS
 
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:
@@ -24,6 +25,17 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     if 'local' in model_cfg:
         model_cfg.local = ConfigDict(num_modules=1)
     return build_model(model_cfg)
+
+
+def set_partition(cfg: Config, **partition: Any) -> None:
+    """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there.
+
+    Listed groups that recompute were for the old partition: others recompute cheaply.
+    """
+    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
+    if not isinstance(local.get('recompute', ''), str):
+        local['recompute'] = 'cheap'
+    cfg.model.local = ConfigDict(**partition, **local)
 
 
 def build_model(model_cfg: ConfigDict) -> EncoderDecoder:

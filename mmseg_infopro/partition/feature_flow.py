@@ -37,6 +37,12 @@ def auxiliary_heads(model: EncoderDecoder) -> list[Any]:
     return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
 
 
+def neck_and_heads(model: EncoderDecoder) -> list[nn.Module]:
+    """Return all that a segmentor runs after its backbone: neck, heads, local heads."""
+    apart = ('backbone', 'data_preprocessor')
+    return [child for name, child in model.named_children() if name not in apart]
+
+
 def trace_feature_flow(
     model: EncoderDecoder,
     samples: Sequence[FeatureSize],

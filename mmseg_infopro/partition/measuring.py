@@ -26,9 +26,9 @@ from ..backbones import (
     trace_backbone,
 )
 from ..local_heads import build_local_heads, head_losses
-from ..memory import Saved, fake_copy, measure_activations, peak_beyond
-from .feature_flow import auxiliary_heads, features_read
-from .grouping import GROUP_SIZES
+from ..memory import Activations, Saved, fake_copy, measure_activations, peak_beyond, recomputing
+from .feature_flow import auxiliary_heads, features_read, neck_and_heads
+from .grouping import GROUP_SIZES, Recompute
 from .planning import StepBytes, UnitBytes
 
 
@@ -81,7 +81,8 @@ def measure_step(
     head_cfgs: Sequence[Mapping[str, Any]],
     head_defaults: Mapping[str, Any],
     shape: StepShape,
-    recomputed: str = 'none',
+    recomputed: Recompute = 'none',
+    updates_per_module: bool = False,
 ) -> StepBytes:
     """Return the bytes of every unit and of the heads.
 
@@ -90,7 +91,8 @@ def measure_step(
         head_cfgs: ``local.heads``.
         head_defaults: What the model fills in for them.
         shape: Of the step.
-        recomputed: ``local.recompute``.
+        recomputed: ``local.recompute``, a word.
+        updates_per_module: ``local.update_per_module``, where nothing stands in its way.
     """
     trace = trace_backbone(model.backbone, shape.in_channels)
     tail_reads, aux_reads = features_read(model, trace.samples)
@@ -104,7 +106,9 @@ def measure_step(
         border: fake_copy(build_local_heads(head_cfgs, border, head_defaults, name, 0.0), mode)
         for border, name in {border: name for name, border in trace.borders.items()}.items()
     }
-    with mode, shape.autocast_context():
+    recomputes = recomputed != 'none'
+    recomputed_heads = [*heads.values(), *neck_and_heads(fake_model)] if recomputes else []
+    with mode, shape.autocast_context(), recomputing(recomputed_heads):
         samples = training_batch(shape)['data_samples']
         state = image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
         backbone, saved = fake_model.backbone, _SavedBytes(fake_model)
@@ -112,16 +116,18 @@ def measure_step(
         emitted: dict[int, Tensor] = {}
         feature_units: dict[int, int] = {}
         peaks: dict[tuple[FeatureShape, ...], int] = {}
-        alone = _UnitsAlone(recomputed)
+        alone = _UnitsAlone()
         all_units = backbone.units()
         for unit, emits in zip(all_units, numbered_emits(all_units), strict=True):
-            own_peak, kept = alone.measure(backbone, unit, state)
+            own_peak, activations = alone.measure(backbone, unit, state)
             with saved:
                 state = unit.apply(backbone, state)
             border = trace.borders[unit.name]
             if border not in peaks:
                 border_features = backbone.border_features(state)
-                peaks[border] = _peak_of_heads(heads[border], border_features, samples, image)
+                peaks[border] = _peak_of_heads(
+                    heads[border], border_features, samples, image, recomputes
+                )
             own = {index: emit.apply(backbone, state) for index, emit in emits}
             emitted |= tree_map_only(Tensor, _leaf, own)
             gradients = _gradient_bytes(backbone, unit)
@@ -138,21 +144,41 @@ def measure_step(
                     backward=own_peak,
                     head_parameters=_num_bytes(heads[border].parameters()),
                     frozen=not gradients,
-                    kept=kept,
+                    kept=_kept_bytes(activations, recomputed),
                     ends_group=bool(unit.emits),
+                    inside=activations.saved_bytes,
+                    operations=activations.operations,
                 )
             )
             feature_units |= dict.fromkeys(own, len(units) - 1)
         features = [emitted[index] for index in sorted(emitted)]
-        tail_heads = _peak_of_tail(fake_model, features, samples, fixed_aux)
+        tail_heads = _peak_of_tail(fake_model, features, samples, fixed_aux, recomputes)
         for aux, feature in movable.items():
             # What it adds to other heads: their peaks do not fall together.
-            extra = _peak_of_tail(fake_model, features, samples, [*fixed_aux, aux]) - tail_heads
+            with_aux = [*fixed_aux, aux]
+            extra = _peak_of_tail(fake_model, features, samples, with_aux, recomputes) - tail_heads
             unit = units[feature_units[feature]]
-            units[feature_units[feature]] = replace(unit, auxiliary=unit.auxiliary + extra)
+            units[feature_units[feature]] = replace(
+                unit,
+                auxiliary=unit.auxiliary + extra,
+                auxiliary_feature=_num_bytes(tree_leaves(emitted[feature])),
+            )
     fixed = shape.copies * _num_bytes(model.parameters()) + _num_bytes([image])
-    group_size = GROUP_SIZES[recomputed] if recomputed != 'none' else 0
-    return StepBytes(tuple(units), tail_heads, fixed, shape.copies, group_size)
+    tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in fixed_aux)]
+    tail += [model.neck] if model.with_neck else []
+    return StepBytes(
+        tuple(units),
+        tail_heads,
+        fixed,
+        shape.copies,
+        group_size=GROUP_SIZES.get(str(recomputed), 0),
+        tail_gradients=sum(_trained_bytes(head.parameters()) for head in tail),
+        updates_per_module=updates_per_module,
+    )
+
+
+def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:
+    return activations.kept_bytes(cast(Saved, recomputed)) if recomputed in GROUP_SIZES else 0
 
 
 class _SavedBytes:
@@ -189,12 +215,13 @@ class _SavedBytes:
 class _UnitsAlone:
     """Measures units on their own; those that are alike are run once."""
 
-    def __init__(self, recomputed: str) -> None:
-        self._recomputed = recomputed
-        self._known: dict[str, tuple[int, int]] = {}
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, Activations]] = {}
 
-    def measure(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> tuple[int, int]:
-        """Return the peak of a unit's passes, and what it keeps between them if it recomputes."""
+    def measure(
+        self, backbone: UnrolledBackbone, unit: Unit, state: State
+    ) -> tuple[int, Activations]:
+        """Return the peak of a unit's passes, and its activations."""
         owned = owned_parameters(backbone, unit.owns)
         inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
         likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
@@ -203,14 +230,23 @@ class _UnitsAlone:
             peak = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
             for parameter in owned.values():
                 parameter.grad = None
-            self._known[likeness] = peak, self._kept(backbone, unit, start)
+            self._known[likeness] = peak, measure_activations(partial(unit.apply, backbone), start)
         return self._known[likeness]
 
-    def _kept(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> int:
-        if self._recomputed == 'none':
-            return 0
-        activations = measure_activations(partial(unit.apply, backbone), state)
-        return activations.kept_bytes(cast(Saved, self._recomputed))
+
+class _Root(torch.autograd.Function):
+    """Makes the gradients that a backward pass begins with, which nobody else then holds."""
+
+    @staticmethod
+    def forward(ctx: Any, *outputs: Tensor) -> Tensor:
+        """Return the scalar to call ``backward`` on."""
+        ctx.outputs = [(output.shape, output.dtype) for output in outputs]
+        return outputs[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Return a gradient for each output."""
+        return tuple(gradient.new_empty(shape, dtype=dtype) for shape, dtype in ctx.outputs)
 
 
 def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None:
@@ -220,11 +256,15 @@ def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None
         if isinstance(leaf, Tensor) and leaf.requires_grad
     ]
     if outputs:
-        torch.autograd.backward(outputs, [torch.empty_like(output) for output in outputs])
+        _Root.apply(*outputs).backward()
 
 
 def _peak_of_heads(
-    heads: nn.ModuleList, border: Sequence[Tensor], samples: list[SegDataSample], image: Tensor
+    heads: nn.ModuleList,
+    border: Sequence[Tensor],
+    samples: list[SegDataSample],
+    image: Tensor,
+    recomputes: bool,
 ) -> int:
     leaves = [_leaf(feature) for feature in border]
 
@@ -232,7 +272,7 @@ def _peak_of_heads(
         losses = [head_losses(head, leaves, samples, image) for head in heads]
         _total(losses).backward()
 
-    return peak_beyond(step)
+    return peak_beyond(step, _viewed(heads, leaves) if recomputes else ())
 
 
 def _peak_of_tail(
@@ -240,6 +280,7 @@ def _peak_of_tail(
     features: list[Tensor],
     samples: list[SegDataSample],
     aux_heads: Sequence[int],
+    recomputes: bool,
 ) -> int:
     heads = auxiliary_heads(model)
 
@@ -249,7 +290,12 @@ def _peak_of_tail(
         losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
         _total(losses).backward()
 
-    return peak_beyond(step)
+    return peak_beyond(step, _viewed(model, features) if recomputes else ())
+
+
+def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:
+    """Return what recomputing makes views of, which are no bytes of the heads' own."""
+    return [*tree_leaves(features), *heads.parameters(), *heads.buffers()]
 
 
 def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
@@ -266,5 +312,8 @@ def _num_bytes(values: Iterable[Any]) -> int:
 
 
 def _gradient_bytes(backbone: UnrolledBackbone, unit: Unit) -> int:
-    owned = owned_parameters(backbone, unit.owns)
-    return _num_bytes(parameter for parameter in owned.values() if parameter.requires_grad)
+    return _trained_bytes(owned_parameters(backbone, unit.owns).values())
+
+
+def _trained_bytes(parameters: Iterable[nn.Parameter]) -> int:
+    return _num_bytes(parameter for parameter in parameters if parameter.requires_grad)

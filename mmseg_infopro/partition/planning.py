@@ -9,6 +9,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
+from ..memory import ComputeOperation
 from .grouping import group_ends
 
 TOLERANCE = 0.02
@@ -28,12 +29,15 @@ class UnitBytes:
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
             train with the module that the unit is in.
+        auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
         backward: Peak of its own forward and backward pass, beyond what was there before.
         head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
             themselves, with what the optimizer keeps of them, are there all the time.
         frozen: It has nothing to train; a module of frozen units has no local heads.
         kept: What of ``saved`` stays until the backward pass where the rest is recomputed.
         ends_group: Whether a group of units that recompute together ends with it at the latest.
+        inside: What of ``saved`` is neither what it starts from nor what it passes on.
+        operations: Its compute operations, whose outputs are what can be kept.
     """
 
     name: str
@@ -43,11 +47,14 @@ class UnitBytes:
     retained: int = 0
     heads: int = 0
     auxiliary: int = 0
+    auxiliary_feature: int = 0
     backward: int = 0
     head_parameters: int = 0
     frozen: bool = False
     kept: int = 0
     ends_group: bool = False
+    inside: int = 0
+    operations: tuple[ComputeOperation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ class StepBytes:
         copies: How many times the bytes of a local head's parameters are alive all the time:
             once, and once more for each value that the optimizer keeps of them.
         group_size: Units that recompute together; 0 without recomputing.
+        tail_gradients: Of the parameters of what ``tail_heads`` is the peak of.
+        updates_per_module: Whether the gradients of a module are gone when the next one begins.
     """
 
     units: tuple[UnitBytes, ...]
@@ -68,6 +77,8 @@ class StepBytes:
     fixed: int = 0
     copies: int = 1
     group_size: int = 0
+    tail_gradients: int = 0
+    updates_per_module: bool = False
 
 
 def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
@@ -78,7 +89,7 @@ def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
     plan = _NO_MODULES
     peaks = []
     for end in ends:
-        peaks.append(plan.head_parameters + costs.peak(plan.end, end))
+        peaks.append(costs.head_gradients(plan) + costs.peak(plan.end, end))
         plan = costs.extend(plan, end)
     return [peak + step.copies * plan.head_parameters for peak in peaks]
 
@@ -166,8 +177,9 @@ class _SegmentCosts:
     def _peak(self, start: int, end: int) -> int:
         """Return the peak without the parameters of any local head."""
         units = self.step.units
-        left = self.step.fixed + self.gradients[start] + self.retained[start]
+        left = self.step.fixed + self.retained[start]
         left += units[start - 1].state if start else 0
+        left += 0 if self.step.updates_per_module else self.gradients[start]
         heads = self.auxiliary[end] - self.auxiliary[start]
         if end == len(units):
             heads += self.step.tail_heads
@@ -209,10 +221,13 @@ class _SegmentCosts:
 
     def extend(self, plan: _Plan, end: int) -> _Plan:
         """Add the module that begins where the plan ends."""
-        # The gradients of the heads before it are there, besides what total() adds.
-        peak = plan.head_parameters + self.peak(plan.end, end)
+        peak = self.head_gradients(plan) + self.peak(plan.end, end)
         heads = self.step.units[end - 1].head_parameters if self._has_heads(plan.end, end) else 0
         return _Plan((*plan.ends, end), max(plan.peak, peak), plan.head_parameters + heads)
+
+    def head_gradients(self, plan: _Plan) -> int:
+        """Return the gradients of a plan's heads that the next module finds."""
+        return 0 if self.step.updates_per_module else plan.head_parameters
 
     def total(self, plan: _Plan) -> int:
         """Return the peak of a whole partition."""

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
 
-from mmengine.config import Config, ConfigDict
-from mmengine.logging import MMLogger
+from mmengine.config import Config
 
-from ..memory import format_bytes, parse_bytes
+from ..memory import parse_bytes
+from .capping import Fit, fit_cap, set_recompute
 from .choosing import choose_boundaries
-from .config_step import build_end_to_end, config_peak, step_shape
-from .measuring import measure_step
-from .planning import module_peaks, plan_boundaries
-from .settings import PARTITION_KEYS, LocalSettings, read_local_settings
-
-PLANNING_ERROR = 1.1
-"""A plan's peak is taken to be at most this factor above that of the dry step."""
+from .config_step import build_end_to_end, set_partition, step_shape
+from .settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
 
 
 def resolve(cfg: Config) -> Config:
@@ -29,7 +22,8 @@ def resolve(cfg: Config) -> Config:
 
     ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
-    stays within it. A config without ``model.local`` comes back as it is.
+    stays within it, less ``memory_margin``, and for ``recompute='auto'`` what they recompute; a
+    MemoryHook then holds a run to the cap. A config without ``model.local`` comes back as it is.
 
     Raises:
         TypeError: The backbone cannot be cut, or a value is of the wrong type.
@@ -47,7 +41,10 @@ def resolve(cfg: Config) -> Config:
         )
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
-        boundaries = _fit_cap(cfg, settings, parse_bytes(settings.memory_cap))
+        fit = fit_cap(cfg, settings)
+        boundaries = fit.boundaries
+        set_recompute(cfg, fit.recompute)
+        _enforce_cap(cfg, settings, fit)
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         model = build_end_to_end(cfg)
@@ -60,34 +57,16 @@ def resolve(cfg: Config) -> Config:
     return cfg
 
 
-def set_partition(cfg: Config, **partition: Any) -> None:
-    """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there."""
-    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
-    cfg.model.local = ConfigDict(**partition, **local)
-
-
-def _fit_cap(cfg: Config, settings: LocalSettings, cap: int) -> tuple[str, ...]:
-    """Try K=1, 2, ...: what the plan says is far above the cap is not worth a dry step."""
-    model = build_end_to_end(cfg)
-    logger = MMLogger.get_current_instance()
-    step = measure_step(
-        model, settings.heads, model.head_defaults(), step_shape(cfg), settings.recompute
-    )
-    smallest, smallest_modules = sys.maxsize, 0
-    for num_modules in range(1, len(step.units) + 1):
-        boundaries = plan_boundaries(step, num_modules)
-        planned = max(module_peaks(step, boundaries))
-        if planned > PLANNING_ERROR * min(cap, smallest) and smallest_modules:
-            continue
-        trial = deepcopy(cfg)
-        set_partition(trial, boundaries=boundaries)
-        peak = config_peak(trial).total
-        logger.info(f'{num_modules} local modules: predicted peak {format_bytes(peak)}')
-        if peak <= cap:
-            return tuple(boundaries)
-        if peak < smallest:
-            smallest, smallest_modules = peak, num_modules
-    raise ValueError(
-        f'local.memory_cap={settings.memory_cap} fits no partition: the smallest peak found is '
-        f'{format_bytes(smallest)} with num_modules={smallest_modules}; use a smaller batch or crop'
-    )
+def _enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
+    """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    kinds = [str(hook.get('type')).rpartition('.')[2] for hook in hooks]
+    if 'MemoryHook' not in kinds:
+        hooks.append(dict(type='MemoryHook'))
+        kinds.append('MemoryHook')
+    hook = hooks[kinds.index('MemoryHook')]
+    hook.setdefault('memory_cap', settings.memory_cap)
+    hook.setdefault('predicted_bytes', fit.step.peak.total)
+    if settings.margin_bytes < parse_bytes(CONTEXT_MARGIN):
+        hook.setdefault('margin', settings.memory_margin)
+    cfg.custom_hooks = hooks

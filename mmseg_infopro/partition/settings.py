@@ -7,8 +7,18 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
+from ..memory import parse_bytes
+from .grouping import Recompute, read_groups
+
 PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
-RECOMPUTE = ('none', 'cheap', 'units')
+RECOMPUTE = ('none', 'cheap', 'units', 'auto')
+
+CONTEXT_MARGIN = '0.75GiB'
+"""What a process holds on a card outside of torch's allocator: the CUDA context, the kernels that
+are loaded, NCCL's buffers."""
+DEFAULT_MARGIN = '1.25GiB'
+"""That, and what the allocator holds besides the tensors of a dry step: the workspaces of
+convolutions, and what lies between blocks."""
 
 
 def default_heads() -> list[dict]:
@@ -29,14 +39,19 @@ class LocalSettings:
     Attributes:
         num_modules: K; the boundaries are planned.
         boundaries: The units after which a local module ends, in order; none of them is E2E.
-        memory_cap: Bytes or a text as ``'12GiB'``; only ``mmseg_infopro.resolve`` can plan for it.
+        memory_cap: What the card may hold, in bytes or a text as ``'12GiB'``; only
+            ``mmseg_infopro.resolve`` can plan for it.
+        memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
         heads: The local heads of every boundary. A ``loss_weight`` given as ``(first, last)`` is
             interpolated linearly over the local modules.
         warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
             with fresh local heads where its own do not fit.
         recompute: Which activations inside the modules are computed a second time, in the backward
             pass: ``'none'``; ``'cheap'``, those of everything but convolutions, matrix products and
-            attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit.
+            attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit;
+            ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
+            the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
+        update_per_module: Step the optimizer after each module, whose gradients are then gone.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
     """
@@ -44,11 +59,18 @@ class LocalSettings:
     num_modules: int | None = None
     boundaries: tuple[str, ...] | None = None
     memory_cap: int | str | None = None
+    memory_margin: int | str = DEFAULT_MARGIN
     heads: tuple[dict, ...] = ()
     warm_start: bool = False
-    recompute: str = 'none'
+    recompute: Recompute = 'none'
+    update_per_module: bool = False
     compile: dict[str, Any] | None = None
     channels_last: bool = False
+
+    @property
+    def margin_bytes(self) -> int:
+        """Return the margin in bytes."""
+        return parse_bytes(self.memory_margin)
 
 
 def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
@@ -76,6 +98,8 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     _check_types(settings, heads)
     if 'boundaries' in settings:
         settings['boundaries'] = tuple(settings['boundaries'])
+    if not isinstance(settings.get('recompute', ''), str):
+        settings['recompute'] = read_groups(settings['recompute'])
     compile_arguments = settings.pop('compile', False)
     if compile_arguments is not False:
         settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)
@@ -86,13 +110,10 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     num_modules = settings.get('num_modules', 1)
     if not isinstance(num_modules, int) or isinstance(num_modules, bool):
         raise TypeError(f'local.num_modules must be an int, got {num_modules!r}')
-    for key in ('warm_start', 'channels_last'):
+    for key in ('warm_start', 'channels_last', 'update_per_module'):
         if not isinstance(settings.get(key, False), bool):
             raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
-    if settings.get('recompute', 'none') not in RECOMPUTE:
-        raise ValueError(
-            f'local.recompute must be one of {", ".join(RECOMPUTE)}, got {settings["recompute"]!r}'
-        )
+    _check_recompute(settings, settings.get('recompute', 'none'))
     compile_setting = settings.get('compile', False)
     if compile_setting is not False and settings.get('recompute', 'none') != 'none':
         raise ValueError('local.compile and local.recompute exclude each other')
@@ -109,6 +130,22 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
         raise TypeError(f'local.heads must be a list of dicts with a type each, got {heads!r}')
     if not heads:
         raise ValueError('local.heads must hold at least one head: a local module needs a loss')
+
+
+def _check_recompute(settings: Mapping[str, Any], recompute: Any) -> None:
+    if isinstance(recompute, Sequence) and not isinstance(recompute, str):
+        if 'boundaries' not in settings:
+            raise ValueError(
+                'a list in local.recompute goes with local.boundaries, which are unset'
+            )
+        return
+    if recompute not in RECOMPUTE:
+        raise ValueError(
+            f'local.recompute must be one of {", ".join(RECOMPUTE)}, or a list of groups, '
+            f'got {recompute!r}'
+        )
+    if recompute == 'auto' and 'memory_cap' not in settings:
+        raise ValueError("local.recompute='auto' recomputes what local.memory_cap asks for: set it")
 
 
 def check_boundaries(boundaries: Sequence[str], names: Sequence[str], backbone: str) -> None:

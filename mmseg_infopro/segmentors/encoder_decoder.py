@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +15,12 @@ from torch import Tensor, nn
 
 from ..backbones import Feature, State, UnrolledBackbone, numbered_emits, trace_backbone
 from ..local_heads import build_local_heads, head_losses, loss_weights
+from ..memory import recomputing
 from ..partition import (
+    LocalSettings,
     auxiliary_heads,
     choose_boundaries,
+    neck_and_heads,
     read_local_settings,
 )
 from .lean_prediction import chunks_argmax, predict_in_chunks
@@ -69,13 +71,14 @@ class InfoProEncoderDecoder(EncoderDecoder):
             )
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
-        self.run_units: Callable[..., Any] = partial(run_units, recomputed=settings.recompute)
+        self.recomputes = settings.recompute != 'none'
+        self.run_units: Callable[..., Any] = run_units
         if settings.compile is not None and self.boundaries:
             self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
         self.local_heads = nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
         if self.boundaries or settings.recompute != 'none':
-            self._build_local_heads(settings.heads)
+            self._build_local_heads(settings)
         if settings.channels_last:
             self.to(memory_format=torch.channels_last)
 
@@ -93,16 +96,16 @@ class InfoProEncoderDecoder(EncoderDecoder):
             image_std=preprocessor.std.flatten().tolist() if normalizes else [1.0] * in_channels,
         )
 
-    def _build_local_heads(self, head_cfgs: Sequence[Mapping[str, Any]]) -> None:
+    def _build_local_heads(self, settings: LocalSettings) -> None:
         defaults = self.head_defaults()
         trace = trace_backbone(self.backbone, in_channels=len(defaults['image_mean']))
-        self.local_modules = cut_model(self, self.boundaries, trace)
+        self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute)
         for index, boundary in enumerate(self.boundaries):
             if self.local_modules[index].frozen:
                 continue
             position = index / max(1, len(self.boundaries) - 1)
             border = trace.borders[boundary]
-            heads = build_local_heads(head_cfgs, border, defaults, boundary, position)
+            heads = build_local_heads(settings.heads, border, defaults, boundary, position)
             self.local_heads[heads_key(boundary)] = heads
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
@@ -168,12 +171,13 @@ class InfoProEncoderDecoder(EncoderDecoder):
             if self.keeps_history:
                 history.append(state)
             state, features = self._run_module(module, state, retained)
-            if module.index == len(self.boundaries):
-                features = self.neck(features) if self.with_neck else features
-                losses = self._decode_head_forward_train(features, data_samples)
-            else:
-                losses = self._local_losses(module.index, state, inputs, data_samples)
-            losses |= self._auxiliary_losses(module, features, data_samples)
+            with recomputing(neck_and_heads(self) if self.recomputes else ()):
+                if module.index == len(self.boundaries):
+                    features = self.neck(features) if self.with_neck else features
+                    losses = self._decode_head_forward_train(features, data_samples)
+                else:
+                    losses = self._local_losses(module.index, state, inputs, data_samples)
+                losses |= self._auxiliary_losses(module, features, data_samples)
             state, features = detached(state), ()
             yield losses
 
@@ -197,6 +201,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 reads,
                 frozenset() if is_tail else tail_reads,
                 state,
+                module.groups,
             )
         if is_tail:
             features |= {i: left.feature(self.backbone) for i, left in retained.items()}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from ..backbones import BackboneTrace, Unit, UnrolledBackbone, numbered_emits, owned_parameters
-from ..partition import trace_feature_flow
+from ..partition import RecomputeGroup, module_groups, trace_feature_flow
+from ..partition.grouping import Recompute, check_groups
 
 if TYPE_CHECKING:
     from .encoder_decoder import InfoProEncoderDecoder
@@ -27,6 +28,7 @@ class LocalModule:
         reads: Features that its heads read.
         frozen: None of its units has anything to train: it runs without a graph and has no local
             heads.
+        groups: Of its units, which recompute together.
     """
 
     index: int
@@ -35,14 +37,23 @@ class LocalModule:
     aux_heads: tuple[int, ...]
     reads: frozenset[int]
     frozen: bool
+    groups: tuple[RecomputeGroup, ...]
 
 
 def cut_model(
-    model: InfoProEncoderDecoder, boundaries: Sequence[str], trace: BackboneTrace
+    model: InfoProEncoderDecoder,
+    boundaries: Sequence[str],
+    trace: BackboneTrace,
+    recompute: Recompute = 'none',
 ) -> tuple[LocalModule, ...]:
-    """Return the views of the modules between the boundaries."""
+    """Return the views of the modules between the boundaries.
+
+    Raises:
+        ValueError: ``recompute`` lists groups that are not of this partition.
+    """
     units = model.backbone.units()
     names = [unit.name for unit in units]
+    check_groups(recompute, names)
     stops = [names.index(boundary) + 1 for boundary in boundaries]
     spans = list(zip([0, *stops], [*stops, len(units)], strict=True))
     numbered = numbered_emits(units)
@@ -68,6 +79,9 @@ def cut_model(
             tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
             flow.reads[index],
             frozen=not _trains(model.backbone, units[start:stop]),
+            groups=module_groups(
+                names[start:stop], [bool(unit.emits) for unit in units[start:stop]], recompute
+            ),
         )
         for index, (start, stop) in enumerate(spans)
     )

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from ..backbones import Emit, Feature, State, Unit, UnrolledBackbone
 from ..memory import Saved, recompute
-from ..partition import GROUP_SIZES, group_ends
+from ..partition import RecomputeGroup
 
 
 @dataclass
@@ -35,7 +35,7 @@ def run_units(
     reads: Collection[int],
     retains: Collection[int],
     state: State,
-    recomputed: str = 'none',
+    groups: Sequence[RecomputeGroup],
 ) -> tuple[State, dict[int, Feature], dict[int, Retained]]:
     """Run the units of a module.
 
@@ -46,7 +46,7 @@ def run_units(
         reads: Features that the module's heads read.
         retains: Features that the tail reads, if this is not the tail.
         state: What the module starts from.
-        recomputed: ``local.recompute``.
+        groups: Of the units, which recompute together.
 
     Returns:
         The state after the last unit, the features that were asked for, and those to be retained.
@@ -54,8 +54,10 @@ def run_units(
     features: dict[int, Feature] = {}
     retained: dict[int, Retained] = {}
     start = 0
-    for end in group_ends([bool(unit.emits) for unit in units], GROUP_SIZES[recomputed]):
-        state = _run_group(backbone, units[start:end], recomputed, state)
+    ends = {unit.name: position for position, unit in enumerate(units, start=1)}
+    for group in groups:
+        end = ends[group.end]
+        state = _run_group(backbone, units[start:end], group.saved, state, end == len(units))
         for index, emit in emits[end - 1]:
             if index in retains and emit.owns:
                 retained[index] = Retained(detached(state), emit)
@@ -68,12 +70,18 @@ def run_units(
 
 
 def _run_group(
-    backbone: UnrolledBackbone, units: Sequence[Unit], recomputed: str, state: State
+    backbone: UnrolledBackbone,
+    units: Sequence[Unit],
+    saved: str | Collection[int],
+    state: State,
+    is_last: bool,
 ) -> State:
-    if recomputed == 'none' or not torch.is_grad_enabled():
+    if saved == 'all' or not torch.is_grad_enabled():
         return _run_in_turn(backbone, units, state)
     run = partial(_run_in_turn, backbone, units)
-    return recompute(run, state, saved=cast(Saved, recomputed), norms=_norms(backbone, units))
+    norms = _norms(backbone, units)
+    # The next module starts from what the last group returns, which so outlives this one's graph.
+    return recompute(run, state, saved=cast(Saved, saved), norms=norms, lasting=is_last)
 
 
 def _run_in_turn(backbone: UnrolledBackbone, units: Sequence[Unit], state: State) -> State:

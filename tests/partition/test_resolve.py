@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
 from mmseg_infopro.backbones import boundary_names
-from mmseg_infopro.partition import build_end_to_end, config_peak
+from mmseg_infopro.partition import NothingFitsError, build_end_to_end, config_peak
 from tests.models import model_config
 
 
@@ -54,7 +54,7 @@ def test_a_cap_gets_the_fewest_modules_that_fit():
         peaks[num_modules] = config_peak(trial).total
     assert peaks[1] > peaks[2]
     for num_modules, cap in ((1, peaks[1]), (2, peaks[1] - 1), (2, peaks[2])):
-        resolved = resolve(config(dict(memory_cap=cap), BATCH))
+        resolved = resolve(config(dict(memory_cap=cap, memory_margin=0), BATCH))
         assert len(resolved.model.local.boundaries) == num_modules - 1
         assert config_peak(resolved).total <= cap
 
@@ -64,7 +64,7 @@ def test_a_cap_is_found_beyond_a_larger_peak_of_fewer_modules():
     trials = {k: resolve(config(dict(num_modules=k), BATCH)) for k in range(1, 10)}
     peaks = {k: config_peak(trial).total for k, trial in trials.items()}
     smallest = min(peaks, key=peaks.get)
-    resolved = resolve(config(dict(memory_cap=peaks[smallest]), BATCH))
+    resolved = resolve(config(dict(memory_cap=peaks[smallest], memory_margin=0), BATCH))
     assert config_peak(resolved).total <= peaks[smallest]
 
 
@@ -101,12 +101,19 @@ def test_an_unknown_precision_is_named():
 
 def test_a_cap_that_nothing_fits_names_the_smallest_peak():
     with pytest.raises(
-        ValueError, match=r'memory_cap=1MB fits no partition: the smallest peak found is .* MiB'
+        NothingFitsError,
+        match=r'memory_cap=1MB fits no partition: the smallest peak found is .* MiB with '
+        r'num_modules=\d \(.* of activations, .*, in local module \d\), .*leaves .* for tensors',
     ):
-        resolve(config(dict(memory_cap='1MB'), BATCH))
+        resolve(config(dict(memory_cap='1MB', memory_margin=1000), BATCH))
 
 
-@pytest.mark.parametrize('cap', ['lots', '12 parsecs', '-1', 0])
+def test_a_cap_that_the_margin_uses_up_is_named():
+    with pytest.raises(ValueError, match=r'must be above local.memory_margin=1.25GiB, got 1GiB'):
+        resolve(config(dict(memory_cap='1GiB'), BATCH))
+
+
+@pytest.mark.parametrize('cap', ['lots', '12 parsecs', '-1', '.'])
 def test_a_cap_that_is_no_size_is_named(cap):
     with pytest.raises(ValueError, match='a size must be bytes or a text'):
         resolve(config(dict(memory_cap=cap)))

@@ -89,7 +89,7 @@ def test_compile_and_recompute_exclude_each_other():
 
 
 def test_a_word_that_recompute_does_not_know():
-    with pytest.raises(ValueError, match="must be one of none, cheap, units, got 'all'"):
+    with pytest.raises(ValueError, match="must be one of none, cheap, units, auto, or a list of groups, got 'all'"):
         build(model_config(local=dict(boundaries=[], recompute='all')))
 
 

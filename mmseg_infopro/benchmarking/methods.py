@@ -1,0 +1,113 @@
+"""Which ways to train a benchmark compares, and the config of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+
+from ..comparing import end_to_end_forms, override_step
+from ..localizing import localize
+from ..partition import resolve, step_shape
+
+RECOMPUTE = ('none', 'cheap', 'units')
+PRECISIONS = ('none', 'float16', 'bfloat16')
+
+
+@dataclass(frozen=True)
+class Method:
+    """What to plan.
+
+    Attributes:
+        num_modules: K; 1 is all forms of end-to-end training, None the config's own partition.
+        recompute: ``local.recompute`` of local modules.
+        amp: As for :func:`override_step`; None is the config's own precision.
+    """
+
+    num_modules: int | None
+    recompute: str
+    amp: str | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to train.
+
+    Attributes:
+        name: To show; without the precision.
+        series: Of what it is one, besides K.
+        precision: Of the forward pass, a name of torch.
+        cfg: Resolved.
+    """
+
+    name: str
+    series: str
+    precision: str
+    cfg: Config
+
+
+def methods_to_compare(
+    cfg: Config,
+    num_modules: Sequence[int] | None,
+    recompute: Sequence[str],
+    precisions: Sequence[str | None] = (None,),
+) -> list[Method]:
+    """Return end-to-end training and the local ones, by precision.
+
+    Args:
+        cfg: Local, or any other config of mmseg.
+        num_modules: Numbers of local modules, of which 1 stands for end-to-end training, which is
+            there anyway; the config's own partition if not given.
+        recompute: Words of :data:`RECOMPUTE`, for each of these.
+        precisions: As for :func:`override_step`.
+
+    Raises:
+        ValueError: There is no partition to take.
+    """
+    if num_modules is None and 'local' not in cfg.model:
+        raise ValueError('the config has no model.local: say --num-modules 2 4, for example')
+    counts = [None] if num_modules is None else [count for count in num_modules if count != 1]
+    methods = []
+    for amp in precisions:
+        methods.append(Method(1, 'none', amp))
+        methods += [Method(count, word, amp) for count in counts for word in recompute]
+    return list(dict.fromkeys(methods))
+
+
+def plan_trials(
+    cfg: Config, methods: Sequence[Method], advance: Callable[[], None] = lambda: None
+) -> list[Trial]:
+    """Return the trials of each method, in order; ``advance`` is called after each.
+
+    Raises:
+        TypeError: The model cannot be cut.
+        ValueError: A method does not fit the model. The largest K is tried first.
+    """
+    trials = {}
+    for method in sorted(methods, key=lambda method: -(method.num_modules or 0)):
+        trials[method] = _plan(cfg, method)
+        advance()
+    return [trial for method in methods for trial in trials[method]]
+
+
+def _plan(cfg: Config, method: Method) -> list[Trial]:
+    cfg = deepcopy(cfg)
+    # Dry steps run eagerly, and compiling anew at every turn would take longer than the steps.
+    cfg.pop('compile', None)
+    cfg.model.get('local', {}).pop('compile', None)
+    override_step(cfg, amp=method.amp)
+    precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')
+    if method.num_modules == 1:
+        forms = end_to_end_forms(cfg).items()
+        return [Trial(name, name, precision, form) for name, form in forms]
+    if method.num_modules is not None:
+        cfg = localize(cfg, method.num_modules)
+    cfg.model.local.recompute = method.recompute
+    cfg = resolve(cfg)
+    name, series = f'K={len(cfg.model.local.boundaries) + 1}', 'local modules'
+    if method.recompute != 'none':
+        name, series = f'{name} {method.recompute}', f'{series}, recompute {method.recompute}'
+    return [Trial(name, series, precision, cfg)]

@@ -1,0 +1,61 @@
+"""A training step for real, on a GPU or a CPU, that can be taken again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from time import perf_counter
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+
+from .dry_step import DryAmpOptimWrapper
+
+
+class RealStep:
+    """What trains a model on one batch, again and again.
+
+    Args:
+        model: It trains, and moves to the device.
+        optim_wrapper_cfg: The config's ``optim_wrapper``. On a CPU, which mmengine's
+            ``AmpOptimWrapper`` refuses, mixed precision is autocasting without a loss scale.
+        make_batch: Makes what a data loader yields; it stays where it is, as that of a loader
+            does, so that moving it belongs to the step.
+        device: ``'cuda'`` or ``'cpu'``.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel,
+        optim_wrapper_cfg: ConfigDict,
+        make_batch: Callable[[], dict[str, Any]],
+        device: str,
+    ) -> None:
+        self.model = revert_sync_batchnorm(model).to(device).train()
+        self.device = device
+        wrapper_cfg = deepcopy(optim_wrapper_cfg)
+        if device == 'cpu' and wrapper_cfg.get('type') == 'AmpOptimWrapper':
+            wrapper_cfg['type'] = DryAmpOptimWrapper
+        self.optim_wrapper = build_optim_wrapper(self.model, wrapper_cfg)
+        self.num_batches = wrapper_cfg.get('accumulative_counts', 1)
+        self.batch = make_batch()
+
+    def take(self) -> None:
+        """Train until the parameters are updated: on one batch, or on those that accumulate."""
+        for _ in range(self.num_batches):
+            self.model.train_step(self.batch, self.optim_wrapper)
+
+    def seconds(self) -> float:
+        """Take a step, and return how long it took until the device was done."""
+        self._wait()
+        start = perf_counter()
+        self.take()
+        self._wait()
+        return perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device == 'cuda':
+            torch.cuda.synchronize()

@@ -1,0 +1,231 @@
+"""What autograd saves of a function: what is not there in the backward pass is made again."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import get_device_states, set_device_states
+
+NEGLIGIBLE = 1 / 64
+"""Tensors below this share of a function's inputs are kept, as the statistics of a norm."""
+
+
+class SavedTensors:
+    """The saved tensors of one call of a function, in place of ``torch.utils.checkpoint``.
+
+    That one makes all of them again. Here parameters, inputs, kept outputs and negligible tensors
+    are used as they are, and results too if they outlive the backward pass; the second run ends
+    with the last one that is missing. So the norm and the activation that end a residual block do
+    not run again, and what they return is not there twice.
+
+    Args:
+        function: Of the inputs.
+        inputs: Tensors and plain values.
+        second_run: Context of the second run; may be entered several times.
+        kept: Outputs of compute operations, by number; they leave it when they are used.
+        number_of: Returns which one of these a tensor is, if any.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Any],
+        second_run: AbstractContextManager,
+        kept: dict[int, Any],
+        number_of: Callable[[Tensor], int | None],
+    ) -> None:
+        self.function, self.second_run = function, second_run
+        self.kept, self.number_of = kept, number_of
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        self.negligible = NEGLIGIBLE * sum(tensor.nbytes for tensor in tensors)
+        self.surroundings = _Surroundings(tensors)
+        self.slots: list[weakref.ref[_Slot]] = []
+        self.values = [None if isinstance(value, Tensor) else value for value in inputs]
+        self.positions = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
+        self.sources = {_place(tensor): i for i, tensor in enumerate(tensors)}
+        # A node of the graph holds them: inside of another function that is computed again, they
+        # are among its saved tensors.
+        self.node: Any = _Save.apply(torch.empty(0, requires_grad=True), *tensors).grad_fn
+
+    def hooks(self) -> AbstractContextManager:
+        """Return the context of the first run."""
+        return saved_tensors_hooks(self._pack, self._unpack)
+
+    def release(self, result: Any, lasting: bool) -> None:
+        """Leave what the function returns to its caller, who may write to it.
+
+        Args:
+            result: A nest.
+            lasting: Whether the caller holds it until the backward pass has run.
+        """
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        returned = {tensor.untyped_storage()._cdata: tensor for tensor in tensors}
+        for slot in filter(None, (reference() for reference in self.slots)):
+            storage = slot.storage()
+            tensor = None if storage is None else returned.get(storage._cdata)
+            if tensor is not None or not slot.is_there():
+                slot.tensor = None
+            if lasting and tensor is not None and _place(tensor) == slot.place:
+                slot.tensor = tensor.detach()
+
+    def _pack(self, tensor: Tensor) -> _Slot:
+        slot = _Slot(tensor, self.sources.get(_place(tensor)), self.number_of(tensor))
+        is_parameter = tensor.is_leaf and tensor.requires_grad
+        is_small = tensor.untyped_storage().nbytes() <= self.negligible
+        if slot.source is None and (is_parameter or is_small or slot.number is not None):
+            slot.tensor = tensor.detach()
+        self.slots.append(weakref.ref(slot))
+        return slot
+
+    def _unpack(self, slot: _Slot) -> Tensor:
+        if slot.number is not None:
+            self.kept.pop(slot.number, None)
+        if not slot.is_there():
+            self._run_again()
+        if slot.source is not None:
+            return self.node.saved_tensors[slot.source].detach()
+        if slot.tensor is None:
+            raise RuntimeError(
+                'a function that is recomputed must do the same in both runs: the second one '
+                'ended before all that autograd saved in the first was there'
+            )
+        return slot.tensor
+
+    def _run_again(self) -> None:
+        slots = [reference() for reference in self.slots]
+        missing = {i: slot for i, slot in enumerate(slots) if slot and not slot.is_there()}
+        values = list(self.values)
+        for position, tensor in zip(self.positions, self.node.saved_tensors, strict=True):
+            values[position] = tensor
+        filler = _Filler(missing)
+        del slots, missing
+        hooks = saved_tensors_hooks(filler.pack, lambda tensor: tensor)
+        with self.surroundings.restored(), self.second_run, torch.enable_grad(), hooks:
+            try:
+                self.function(*values)
+            except _AllThere as end:
+                if end.filler is not filler:
+                    raise
+        self.kept.clear()  # what is missing no more has it
+
+
+class _Slot:
+    """What autograd holds in place of a saved tensor.
+
+    Attributes:
+        place, version, kind: Of the tensor: where it is, whether it is written to, and what.
+        storage: The tensor's, held weakly.
+        tensor: The tensor, where it is there.
+        source: Which one of the function's input tensors it is, if any.
+        number: Of the operation that it is a kept output of, if any.
+    """
+
+    def __init__(self, tensor: Tensor, source: int | None, number: int | None) -> None:
+        self.place, self.kind, self.version = _place(tensor), _kind(tensor), tensor._version
+        self.storage = weakref.ref(tensor.untyped_storage())
+        self.tensor: Tensor | None = None
+        self.source, self.number = source, number
+
+    def is_there(self) -> bool:
+        """Whether nothing needs to be computed for it."""
+        unchanged = self.tensor is not None and self.tensor._version == self.version
+        return unchanged or self.source is not None
+
+    def fill(self, tensor: Tensor) -> None:
+        """Take what the second run has made.
+
+        Raises:
+            RuntimeError: It is something else.
+        """
+        if _kind(tensor) != self.kind:
+            raise RuntimeError(
+                'a function that is recomputed must do the same in both runs: autograd saved '
+                f'{self.kind} in the first and {_kind(tensor)} in the second'
+            )
+        self.tensor, self.version = tensor, tensor._version
+
+
+class _AllThere(Exception):
+    """Ends a second run."""
+
+    def __init__(self, filler: _Filler) -> None:
+        super().__init__()
+        self.filler = filler
+
+
+class _Filler:
+    """Fills slots with what autograd saves in a second run, and ends it with the last one."""
+
+    def __init__(self, missing: dict[int, _Slot]) -> None:
+        self.missing = missing
+        self.last, self.count = max(missing), 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        """Take a tensor; the graph of the second run keeps it as it is."""
+        tensor = tensor.detach() if tensor.requires_grad else tensor
+        slot = self.missing.get(self.count)
+        if slot is not None:
+            slot.fill(tensor)
+        self.count += 1
+        if self.count > self.last:
+            raise _AllThere(self)
+        return tensor
+
+
+class _Save(torch.autograd.Function):
+    """Returns a tensor whose node holds tensors as any operation does that saves its inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, *tensors: Tensor) -> Tensor:
+        """Save all but the anchor, which requires a gradient so that there is a node."""
+        ctx.save_for_backward(*tensors)
+        return anchor.clone()
+
+
+class _Surroundings:
+    """What a run depends on beside its inputs: random numbers and mixed precision."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.random = torch.get_rng_state()
+        # Before CUDA is initialized there are fake tensors at most.
+        on_device = torch.cuda.is_initialized()
+        self.devices, self.states = get_device_states(*tensors) if on_device else ([], [])
+        types = sorted({'cpu', *(tensor.device.type for tensor in tensors)})
+        self.autocast = [
+            dict(
+                device_type=name,
+                enabled=torch.is_autocast_enabled(name),
+                dtype=torch.get_autocast_dtype(name),
+                cache_enabled=torch.is_autocast_cache_enabled(),
+            )
+            for name in types
+            if torch.amp.is_autocast_available(name)
+        ]
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Context in which they are as they were; afterwards, random numbers as before."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(self.devices))
+            torch.set_rng_state(self.random)
+            set_device_states(self.devices, self.states)
+            for settings in self.autocast:
+                stack.enter_context(torch.autocast(**settings))
+            yield
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Return where a tensor's values are; to be compared only while its storage is there."""
+    where = tensor.untyped_storage()._cdata, tensor.storage_offset()
+    return *where, tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
+    return tensor.shape, tensor.dtype, tensor.device

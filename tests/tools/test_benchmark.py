@@ -1,0 +1,146 @@
+"""``tools/benchmark.py`` as a user calls it; without a GPU, so that every machine does the same."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.tools.conftest import Run
+
+QUICK = '--rounds', 2, '--steps', 2
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+
+
+def read(file: Path) -> Any:
+    return json.loads(file.read_text())
+
+
+def test_it_shows_the_methods_that_were_asked_for(run: Run, config: Path, tmp_path: Path) -> None:
+    changes = '--num-modules', 2, 3, '--batch-size', 3, '--crop', 32, 64
+    assert run('memory', config, *changes, '--json', 'memory.json').status == 0
+    files = '--json', 'benchmark.json', '--picture', 'benchmark.png'
+    outcome = run(
+        'benchmark', config, *changes, '--recompute', 'none', 'units', '--no-time', *files
+    )
+    assert outcome.status == 0, outcome.err
+    report = read(tmp_path / 'benchmark.json')
+    names = ['E2E', 'E2E with_cp', 'K=2', 'K=2 units', 'K=3', 'K=3 units']
+    rows = report['rows']
+    assert [row['name'] for row in rows] == names
+    assert [row['num_modules'] for row in rows] == [1, 1, 2, 2, 3, 3]
+    assert [row['recompute'] for row in rows] == ['none', 'none', *2 * ['none', 'units']]
+    assert (report['batch_size'], report['crop']) == (3, [32, 64])
+    assert all(f' {name} ' in outcome.out for name in names)
+    assert 'time' not in outcome.out
+    assert all(row['measured'] is None for row in rows)
+    assert Image.open(tmp_path / 'benchmark.png').width > 500
+
+    expected = read(tmp_path / 'memory.json')
+    parts = 'total', 'parameters', 'gradients', 'optimizer_state', 'activations', 'flops'
+    plain = [row for row in rows if row['recompute'] == 'none']
+    for row, other in zip(plain, expected, strict=True):
+        assert (row['name'], row['boundaries']) == (other['name'], other['boundaries'])
+        assert [row['predicted'][part] for part in parts] == [other[part] for part in parts]
+        assert row['predicted']['share'] == other['total'] / expected[0]['total']
+        assert row['predicted']['flops_ratio'] == other['flops'] / expected[0]['flops']
+    assert rows[3]['predicted']['total'] < rows[2]['predicted']['total']
+    assert rows[3]['predicted']['flops'] > rows[2]['predicted']['flops']
+
+
+def test_times_are_those_of_the_rounds(run: Run, config: Path, tmp_path: Path) -> None:
+    eager = '--cfg-options', 'model.local.compile=True'
+    outcome = run('benchmark', config, '--recompute', 'none', *QUICK, '--json', 'b.json', *eager)
+    assert outcome.status == 0, outcome.err
+    assert 'torch.compile, which the config asks for, is left out' in outcome.out
+    report = read(tmp_path / 'b.json')
+    assert report['machine']['device'] == 'cpu'
+    assert report['machine']['threads'] == 1
+    assert report['machine']['torch'] == torch.__version__
+    assert report['machine']['name'] in outcome.out
+    rows = report['rows']
+    reference = median(chain.from_iterable(rows[0]['measured']['rounds']))
+    for row in rows:
+        measured = row['measured']
+        assert [len(values) for values in measured['rounds']] == [2, 2]
+        seconds = list(chain.from_iterable(measured['rounds']))
+        assert min(seconds) > 0
+        assert measured['seconds'] == pytest.approx(median(seconds))
+        assert measured['quartiles'] == pytest.approx(np.percentile(seconds, (25, 75)))
+        assert measured['ratio'] == pytest.approx(median(seconds) / reference)
+        assert measured['round_seconds'] == [sum(values) / 2 for values in measured['rounds']]
+        assert (measured['allocated'], measured['reserved']) == (None, None)
+        assert f'{measured["ratio"]:.1%}' in outcome.out
+
+
+def test_each_precision_is_compared_with_itself(run: Run, config: Path, tmp_path: Path) -> None:
+    precisions = '--amp', 'bfloat16', 'float16'
+    outcome = run(
+        'benchmark', config, '--recompute', 'none', *precisions, '--rounds', 1, '--steps', 1,
+        '--json', 'b.json', '--picture', 'b.svg',
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    rows = {(row['name'], row['precision']): row for row in read(tmp_path / 'b.json')['rows']}
+    assert len(rows) == 6
+    assert all(rows['E2E', name]['predicted']['share'] == 1 for name in ('bfloat16', 'float16'))
+    seconds = rows['E2E', 'bfloat16']['measured']['seconds']
+    assert seconds > 0
+    cut = rows['K=2', 'bfloat16']['measured']
+    assert cut['ratio'] == pytest.approx(cut['seconds'] / seconds)
+    refused = rows['K=2', 'float16']
+    assert refused['measured']['seconds'] is refused['measured']['ratio'] is None
+    assert refused['measured']['rounds'] == []
+    assert refused['predicted']['total'] > 0
+    assert 'K=2 float16: float16 is not timed on a CPU' in outcome.out
+    # Text in an SVG is drawn as shapes, under a comment that holds it.
+    assert (
+        'could not be timed: E2E float16, E2E with_cp float16' in (tmp_path / 'b.svg').read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--num-modules', 2, 40], 'num_modules must be between 1 and 9'),
+        (['--steps', 0], '--steps must be at least 1, got 0'),
+        (['--rounds', -1], '--rounds must be at least 1, got -1'),
+        (['--json', 'nowhere/b.json'], '--json nowhere/b.json: there is no folder nowhere'),
+        (['--picture', 'nowhere/b.png'], '--picture nowhere/b.png: there is no folder nowhere'),
+        (['--picture', 'b.txt'], '--picture must end in .png, .svg, .pdf, got b.txt'),
+        (['--batch-size', 0], 'the batch size must be at least 1, got 0'),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence_before_the_work(
+    run: Run, config: Path, arguments: list[object], message: str
+) -> None:
+    outcome = run('benchmark', config, *arguments)
+    assert message in outcome.error
+    assert 'dry steps' not in outcome.err
+
+
+def test_unknown_words_are_refused(run: Run, config: Path) -> None:
+    outcome = run('benchmark', config, '--recompute', 'auto')
+    assert outcome.status == 2
+    assert "invalid choice: 'auto' (choose from" in outcome.err
+
+
+def test_a_plain_config_needs_a_number_of_modules(run: Run) -> None:
+    outcome = run('benchmark', 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py')
+    assert 'has no model.local: say --num-modules 2 4, for example' in outcome.error
+
+
+def test_help_holds_an_example(run: Run) -> None:
+    outcome = run('benchmark', '--help')
+    assert outcome.status == 0
+    assert 'python tools/benchmark.py configs/' in outcome.out

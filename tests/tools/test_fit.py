@@ -1,0 +1,84 @@
+"""``tools/fit.py`` as a user calls it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmseg_infopro.config_options import read_config
+from mmseg_infopro.fitting import largest
+from mmseg_infopro.memory import parse_bytes
+from mmseg_infopro.partition import dry_config_step
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'
+SMALL = ('--crop', 64, 96, '--margin', 0, '--num-modules', 2, '--cfg-options')
+SMALL += ('model.backbone.base_channels=8', 'model.decode_head.in_channels=64')
+SMALL += ('model.decode_head.channels=16', 'model.auxiliary_head.in_channels=32')
+SMALL += ('model.auxiliary_head.channels=16',)
+
+
+def run(*arguments):
+    command = [sys.executable, '-W', 'ignore', 'tools/fit.py', *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_it_says_what_fits_and_writes_a_config_that_does(tmp_path):
+    figures, out = tmp_path / 'rows.json', tmp_path / 'fitting.py'
+    cap = '11.6MB'
+    result = run(CONFIG, '--cap', cap, '--json', figures, '-o', out, *SMALL)
+    assert result.returncode == 0, result.stderr
+    rows = {row['name']: row for row in json.loads(figures.read_text())}
+    assert list(rows) == ['E2E', 'E2E with_cp', 'K=2']
+    peak = dry_config_step(read_config(str(out), None)).peak.total
+    assert peak == rows['K=2']['peak'] <= parse_bytes(cap) < rows['E2E']['peak']
+    for row in rows.values():
+        assert row['fits'] == (row['peak'] <= parse_bytes(cap))
+        # What fits fits now, or more.
+        assert row['fits'] == (row['largest_batch'] >= 4)
+    # The largest batch of the config that was written, by dry steps of its own.
+    cfg = read_config(str(out), None)
+    cfg.train_dataloader.batch_size = rows['K=2']['largest_batch'] + 1
+    assert dry_config_step(cfg).peak.total > parse_bytes(cap)
+
+
+def test_a_cap_that_nothing_fits(tmp_path):
+    out = tmp_path / 'fitting.py'
+    result = run(CONFIG, '--cap', '8MB', '-o', out, *SMALL)
+    assert 'which does not fit' in result.stdout
+    assert 'of parameters' in result.stdout
+    assert result.returncode == 2
+    assert 'was not written: nothing fits 8MB' in result.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--cap', 'much'], "a size must be bytes or a text as '12GiB' or '2.7GB', got 'much'"),
+        (['--cap', '1GiB'], '--cap must be above --margin=1.25GiB, got 1GiB'),
+        (['--cap', '9GiB', '--num-modules', 40], 'num_modules must be between 1 and 9'),
+        (['--cap', '9GiB', '-o', CONFIG], 'already exists: name another file, or say --force'),
+    ],
+)
+def test_a_users_error_is_a_sentence(arguments, message):
+    result = run(CONFIG, *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('limit', [0, 1, 3, 4, 5, 17])
+def test_the_largest_number(limit):
+    for start in (1, 4, 9):
+        asked = []
+
+        def fits(number, asked=asked):
+            asked.append(number)
+            return number <= limit
+
+        assert largest(fits, start) == limit
+        assert largest(lambda number: number <= limit, start, start <= limit) == limit
+        assert len(asked) == len(set(asked)), 'a dry step was taken twice'

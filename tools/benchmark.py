@@ -1,0 +1,137 @@
+"""Compare ways to train one config: end-to-end, with gradient checkpointing, and locally.
+
+Each row is a number of local modules, what they recompute, and a precision. It shows the predicted
+peak of a training step (a dry step on fake tensors), its FLOPs, and how long a real step takes on
+this machine: on the GPU, with the memory that torch measured, or else on the CPU. The real steps
+train random weights on random data. They are taken by turns, so that a machine that is slow for a
+while is slow for all of them.
+
+Example:
+    python tools/benchmark.py configs/infopro_deeplabv3_cityscapes.py --num-modules 2 4 8 \\
+        --amp none bfloat16 --json benchmark.json --picture benchmark.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from rich.console import Console
+
+from mmseg_infopro.benchmarking import (
+    PRECISIONS,
+    RECOMPUTE,
+    Report,
+    benchmark_rows,
+    can_time,
+    describe_machine,
+    draw_report,
+    methods_to_compare,
+    plan_trials,
+    remarks,
+    report_tables,
+    time_trials,
+)
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.comparing import override_step
+from mmseg_infopro.config_options import read_config
+from mmseg_infopro.partition import dry_config_step, step_shape
+
+PICTURES = ('.png', '.svg', '.pdf')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('config', help='a config file, or mmseg::NAME for one of mmseg')
+    add(
+        '--num-modules',
+        nargs='+',
+        type=int,
+        metavar='K',
+        help="numbers of local modules to compare; without it, the config's own partition",
+    )
+    add(
+        '--recompute',
+        nargs='+',
+        choices=RECOMPUTE,
+        default=RECOMPUTE,
+        help='what local modules compute a second time; all of these if not given',
+    )
+    add(
+        '--amp',
+        nargs='+',
+        choices=PRECISIONS,
+        default=(None,),
+        help="mixed precisions to compare, or none; without it, the config's own",
+    )
+    add('--batch-size', type=int, help='images per process')
+    add('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
+    add('--rounds', type=int, default=4, help='turns of each row (default: 4)')
+    add('--steps', type=int, default=3, help='timed steps a turn, after a warm-up (default: 3)')
+    add('--no-time', action='store_true', help='take no real steps: peak and FLOPs only')
+    add('--json', type=Path, help='write the figures to this file as well')
+    add('--picture', type=Path, help='draw memory against time, or against FLOPs (--no-time)')
+    add('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
+    return parser.parse_args()
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    for option in ('steps', 'rounds'):
+        if getattr(args, option) < 1:
+            raise ValueError(f'--{option} must be at least 1, got {getattr(args, option)}')
+    for option in ('json', 'picture'):
+        file = getattr(args, option)
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f'--{option} {file}: there is no folder {file.parent}')
+    if args.picture is not None and args.picture.suffix not in PICTURES:
+        raise ValueError(f'--picture must end in {", ".join(PICTURES)}, got {args.picture}')
+
+
+def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
+    methods = methods_to_compare(cfg, args.num_modules, args.recompute, args.amp)
+    with progress_bar('plans', len(methods)) as advance:
+        trials = plan_trials(cfg, methods, advance)
+    steps, times = [], None
+    with progress_bar('dry steps', len(trials)) as advance:
+        for trial in trials:
+            steps.append(dry_config_step(trial.cfg))
+            advance()
+    if not args.no_time:
+        num_turns = args.rounds * sum(can_time(trial) for trial in trials)
+        with progress_bar('real steps', num_turns) as advance:
+            times = time_trials(trials, args.rounds, args.steps, advance)
+    shape = step_shape(cfg)
+    rows = benchmark_rows(trials, steps, times)
+    machine = describe_machine()
+    return Report(args.config, shape.batch_size, shape.crop, args.rounds, args.steps, machine, rows)
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    check_arguments(args)
+    cfg = read_config(args.config, args.cfg_options)
+    override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None)
+    console = Console()
+    if cfg.get('compile') or cfg.model.get('local', {}).get('compile'):
+        console.print('torch.compile, which the config asks for, is left out: all rows run eagerly')
+    report = benchmark(cfg, args)
+    for table in report_tables(report):
+        console.print(table)
+    for line in remarks(report):
+        console.print(line, highlight=False, soft_wrap=True)
+    if args.json:
+        args.json.write_text(json.dumps(asdict(report), indent=2) + '\n')
+    if args.picture:
+        draw_report(report, args.picture)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

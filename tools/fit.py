@@ -1,0 +1,148 @@
+"""Say what fits a memory cap: which local modules, what they recompute, how large a step.
+
+For end-to-end training, gradient checkpointing and local modules: the peak at the config's batch
+and crop, whether that fits, the largest batch at this crop and the largest crop at this batch. All
+steps run on fake tensors; the cap is what a card may hold, of which --margin is not for tensors.
+
+Example:
+    python tools/fit.py configs/infopro_deeplabv3_cityscapes.py --cap 11GiB -o fitting.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.comparing import end_to_end_forms, override_step
+from mmseg_infopro.config_options import read_config
+from mmseg_infopro.fitting import Cap, LocalFitter, Row, fit_end_to_end
+from mmseg_infopro.localizing import inheriting_config
+from mmseg_infopro.memory import parse_bytes
+from mmseg_infopro.partition import DEFAULT_MARGIN, RECOMPUTE, describe_peak
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='a config file, or mmseg::NAME for one of mmseg')
+    parser.add_argument(
+        '--cap', '--memory-cap', required=True, metavar='SIZE', help="what a card may hold: '11GiB'"
+    )
+    parser.add_argument(
+        '--margin', default=DEFAULT_MARGIN, metavar='SIZE', help='of it, not for tensors'
+    )
+    parser.add_argument(
+        '--num-modules',
+        nargs='+',
+        type=int,
+        metavar='K',
+        help='numbers of local modules to show; without it, the smallest that fits',
+    )
+    parser.add_argument(
+        '--recompute', choices=RECOMPUTE, default='auto', help='inside the local modules'
+    )
+    parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
+    parser.add_argument(
+        '--amp', choices=['none', 'float16', 'bfloat16'], help='mixed precision, or none'
+    )
+    parser.add_argument('-o', '--out', type=Path, help='write the first local row that fits here')
+    parser.add_argument('--force', action='store_true', help='overwrite it')
+    parser.add_argument('--json', type=Path, help='write the figures to this file as well')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
+    return parser.parse_args()
+
+
+def show(rows: list[Row], local: int, cap: Cap) -> None:
+    """Print the table; the last ``local`` rows are of local modules."""
+    first = rows[0].step
+    unit, size = ('GB', 1e9) if first.peak.total > 1e9 else ('MB', 1e6)
+    card, margin, tensors = (n / size for n in (cap.total, cap.margin, cap.tensors))
+    table = Table(
+        title=f'{tensors:.2f} {unit} for tensors: {card:.2f} less a margin of {margin:.2f}'
+    )
+    headers = ('', f'peak, {unit}', 'share', 'FLOPs', 'fits', 'largest batch', 'largest crop')
+    for header in headers:
+        table.add_column(header, justify='right' if header else 'left')
+    for row in rows:
+        peak = row.step.peak.total
+        table.add_row(
+            row.name,
+            f'{peak / size:.2f}',
+            f'{peak / first.peak.total:.1%}',
+            f'{row.step.flops / first.flops - 1:+.1%}' if row is not rows[0] else '',
+            'yes' if row.fits else 'no',
+            str(row.batch or 'none'),
+            '{}x{}'.format(*row.crop) if row.crop else 'none',
+        )
+    console = Console()
+    console.print(table)
+    for row in rows[-local:]:
+        settings = row.cfg.model.local
+        console.print(f'{row.name}: boundaries={settings.boundaries}', highlight=False)
+        if not row.fits:
+            text = f'    the smallest peak found, which does not fit: {describe_peak(row.step)}'
+            console.print(text, highlight=False)
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    return dict(
+        name=row.name,
+        peak=row.step.peak.total,
+        flops=row.step.flops,
+        fits=row.fits,
+        largest_batch=row.batch,
+        largest_crop=row.crop,
+        boundaries=row.cfg.model.local.boundaries,
+        recompute=row.cfg.model.local.get('recompute', 'none'),
+    )
+
+
+def write(args: argparse.Namespace, base: Config, rows: list[Row]) -> None:
+    """Write the config of the first row that fits."""
+    fitting = next((row for row in rows if row.fits), None)
+    if fitting is None:
+        raise ValueError(f'{args.out} was not written: nothing fits {args.cap}')
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.crop or args.amp or args.batch_size or args.cfg_options:
+        fitting.cfg.dump(args.out)  # a child that says what was changed would be as long
+    else:
+        args.out.write_text(inheriting_config(base, args.config, fitting.cfg, args.out))
+    Console().print(f'{args.out}: {fitting.name}', highlight=False)
+
+
+@command
+def main() -> None:
+    args = parse_args()
+    cap = Cap(parse_bytes(args.cap), parse_bytes(args.margin))
+    if cap.tensors <= 0:
+        raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
+    if args.out and args.out.exists() and not args.force:
+        raise ValueError(f'{args.out} already exists: name another file, or say --force')
+    base = read_config(args.config, args.cfg_options)
+    cfg = deepcopy(base)
+    override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
+    forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
+    with progress_bar('fitting', 3 * (len(forms) + len(counts))) as advance:
+        rows = [fit_end_to_end(name, form, cap, advance) for name, form in forms.items()]
+        fitter = LocalFitter(cfg, args.recompute, cap)
+        rows += [fitter.row(count, advance) for count in counts]
+    show(rows, len(counts), cap)
+    if args.json:
+        args.json.write_text(json.dumps([as_json(row) for row in rows], indent=2) + '\n')
+    if args.out:
+        write(args, base, rows[-len(counts) :])
+
+
+if __name__ == '__main__':
+    sys.exit(main())
