@@ -57,6 +57,7 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
     return dict(
         name=name,
         boundaries=list(cfg.model.get('local', {}).get('boundaries', [])),
+        recompute=cfg.model.get('local', {}).get('recompute', 'none'),
         **asdict(step.peak),
         activations=step.peak.activations,
         module_peaks=list(step.module_peaks().values()),
@@ -86,6 +87,9 @@ def show(rows: list[dict[str, Any]]) -> None:
             peaks = ', '.join(f'{peak / size:.2f}' for peak in row['module_peaks'])
             console.print(f'{row["name"]}: boundaries={row["boundaries"]}', highlight=False)
             console.print(f'    peaks of its modules: {peaks} {unit}', highlight=False)
+        if not isinstance(row['recompute'], str):
+            groups = ', '.join(f'{group["end"]} {group["saved"]}' for group in row['recompute'])
+            console.print(f'    groups that recompute, and what they save: {groups}')
 
 
 @command

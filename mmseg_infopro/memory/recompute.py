@@ -107,8 +107,8 @@ class _FirstRun(TorchDispatchMode):
 
     def _copy_before(self, written: Iterable[Any]) -> None:
         for storage in storages_of(written):
-            index = self.index_of.pop(storage, None)
-            if index is not None:
+            index = self.index_of.pop(storage, -1)
+            if index in self.kept:
                 self.kept[index] = tree_map_only(Tensor, Tensor.clone, self.kept[index])
 
     def release(self, result: Any) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
-from torch.utils.checkpoint import get_device_states, set_device_states
+
+from .surroundings import Surroundings
 
 NEGLIGIBLE = 1 / 64
 """Tensors below this share of a function's inputs are kept, as the statistics of a norm."""
@@ -45,7 +46,7 @@ class SavedTensors:
         self.kept, self.number_of = kept, number_of
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         self.negligible = NEGLIGIBLE * sum(tensor.nbytes for tensor in tensors)
-        self.surroundings = _Surroundings(tensors)
+        self.surroundings = Surroundings(tensors)
         self.slots: list[weakref.ref[_Slot]] = []
         self.values = [None if isinstance(value, Tensor) else value for value in inputs]
         self.positions = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
@@ -53,6 +54,7 @@ class SavedTensors:
         # A node of the graph holds them: inside of another function that is computed again, they
         # are among its saved tensors.
         self.node: Any = _Save.apply(torch.empty(0, requires_grad=True), *tensors).grad_fn
+        self.unpacked: Sequence[Tensor] | None = None
 
     def hooks(self) -> AbstractContextManager:
         """Return the context of the first run."""
@@ -77,7 +79,7 @@ class SavedTensors:
 
     def _pack(self, tensor: Tensor) -> _Slot:
         slot = _Slot(tensor, self.sources.get(_place(tensor)), self.number_of(tensor))
-        is_parameter = tensor.is_leaf and tensor.requires_grad
+        is_parameter = isinstance(tensor, nn.Parameter)
         is_small = tensor.untyped_storage().nbytes() <= self.negligible
         if slot.source is None and (is_parameter or is_small or slot.number is not None):
             slot.tensor = tensor.detach()
@@ -90,19 +92,24 @@ class SavedTensors:
         if not slot.is_there():
             self._run_again()
         if slot.source is not None:
-            return self.node.saved_tensors[slot.source].detach()
-        if slot.tensor is None:
+            return self._inputs()[slot.source].detach()
+        if slot.tensor is None or not slot.is_there():
             raise RuntimeError(
                 'a function that is recomputed must do the same in both runs: the second one '
                 'ended before all that autograd saved in the first was there'
             )
         return slot.tensor
 
+    def _inputs(self) -> Sequence[Tensor]:
+        if self.unpacked is None:  # once: a checkpoint of torch's around gives no tensor twice
+            self.unpacked = self.node.saved_tensors
+        return self.unpacked
+
     def _run_again(self) -> None:
         slots = [reference() for reference in self.slots]
         missing = {i: slot for i, slot in enumerate(slots) if slot and not slot.is_there()}
         values = list(self.values)
-        for position, tensor in zip(self.positions, self.node.saved_tensors, strict=True):
+        for position, tensor in zip(self.positions, self._inputs(), strict=True):
             values[position] = tensor
         filler = _Filler(missing)
         del slots, missing
@@ -187,38 +194,6 @@ class _Save(torch.autograd.Function):
         """Save all but the anchor, which requires a gradient so that there is a node."""
         ctx.save_for_backward(*tensors)
         return anchor.clone()
-
-
-class _Surroundings:
-    """What a run depends on beside its inputs: random numbers and mixed precision."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self.random = torch.get_rng_state()
-        # Before CUDA is initialized there are fake tensors at most.
-        on_device = torch.cuda.is_initialized()
-        self.devices, self.states = get_device_states(*tensors) if on_device else ([], [])
-        types = sorted({'cpu', *(tensor.device.type for tensor in tensors)})
-        self.autocast = [
-            dict(
-                device_type=name,
-                enabled=torch.is_autocast_enabled(name),
-                dtype=torch.get_autocast_dtype(name),
-                cache_enabled=torch.is_autocast_cache_enabled(),
-            )
-            for name in types
-            if torch.amp.is_autocast_available(name)
-        ]
-
-    @contextmanager
-    def restored(self) -> Iterator[None]:
-        """Context in which they are as they were; afterwards, random numbers as before."""
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng(self.devices))
-            torch.set_rng_state(self.random)
-            set_device_states(self.devices, self.states)
-            for settings in self.autocast:
-                stack.enter_context(torch.autocast(**settings))
-            yield
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:

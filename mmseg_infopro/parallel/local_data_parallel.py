@@ -47,6 +47,9 @@ class LocalDataParallel(nn.Module):
     gradients are averaged over the processes while the next modules run, and all averages are
     there before clipping and the update. With K=1 this is :class:`MMDistributedDataParallel`.
 
+    With ``local.update_per_module`` nothing overlaps: a module's averages are waited for before its
+    update, and the next module runs after that. The memory of its gradients is then free.
+
     Which parameters train is read once: freezing one later needs a new wrapper. As in any data
     parallel training, all processes must take the same number of steps (mmengine's samplers see
     to that, except with ``round_up=False``). Their batches may differ in size; each process then
@@ -102,12 +105,12 @@ class LocalDataParallel(nn.Module):
                 process_group=process_group,
                 gradient_as_bucket_view=True,
             )
-            wrapped.register_comm_hook(None, self._average.hook)
+            wrapped.register_comm_hook(len(data_parallel), self._average.hook)
             data_parallel.append(wrapped)
         self._data_parallel = tuple(data_parallel)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
-        """Train every module on this process's batch, and update the parameters once."""
+        """Train every module on this process's batch, and update all parameters."""
         with self._average.in_background():
             return local_train_step(
                 self.module,
@@ -120,14 +123,27 @@ class LocalDataParallel(nn.Module):
 
     def run_module(self, index: int, run: Callable[[], Output]) -> Output:
         """Run one module's forward pass, so that its next backward pass averages gradients."""
+        if self.module.update_per_module:
+            self._release_dropped_gradients()
         data_parallel = self._data_parallel[index]
-        return run() if data_parallel is None else data_parallel(run)
+        if data_parallel is None:
+            return run()
+        self._average.restore(index)
+        return data_parallel(run)
+
+    def _release_dropped_gradients(self) -> None:
+        for index, data_parallel in enumerate(self._data_parallel):
+            if data_parallel is not None and all(
+                p.grad is None for p in data_parallel.parameters()
+            ):
+                self._average.release(index)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model; a backward pass through its output averages all gradients."""
         run: Callable[[], Any] = partial(self.module, *args, **kwargs)
-        for data_parallel in self._data_parallel:
+        for index, data_parallel in enumerate(self._data_parallel):
             if data_parallel is not None:
+                self._average.restore(index)
                 run = partial(data_parallel, run)
         return run()
 

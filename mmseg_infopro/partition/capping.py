@@ -11,7 +11,13 @@ from mmengine.logging import MMLogger
 from mmseg.models.segmentors import EncoderDecoder
 
 from ..memory import DryStep, format_bytes, parse_bytes
-from .config_step import build_end_to_end, dry_config_step, set_partition, step_shape
+from .config_step import (
+    build_end_to_end,
+    dry_config_step,
+    set_partition,
+    step_shape,
+    updates_per_module,
+)
 from .grouping import Recompute, RecomputeGroup
 from .measuring import measure_step
 from .planning import StepBytes, module_peaks, plan_boundaries
@@ -20,9 +26,8 @@ from .settings import LocalSettings, check_num_modules
 
 PLANNING_ERROR = 1.1
 """A plan's peak is taken to be at most this factor above that of the dry step."""
-FIRST_TARGET = 1.05
-"""The first plan for recomputing aims that much above the cap: the dry step may need less."""
-NUM_TARGETS = 6
+NUM_TARGETS = 4
+"""Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def measure_config(cfg: Config, model: EncoderDecoder, settings: LocalSettings) 
         model.head_defaults(),
         step_shape(cfg),
         settings.recompute,
-        settings.update_per_module,
+        updates_per_module(cfg, settings),
     )
 
 
@@ -138,7 +143,7 @@ def _recomputing_trials(
 ) -> Iterator[Fit]:
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap."""
     for count in counts:
-        target, last = cap * FIRST_TARGET, None
+        target, last = float(cap), None
         for _ in range(NUM_TARGETS):
             plan = plan_recompute(step, count, int(target))
             if plan is None:
@@ -149,7 +154,7 @@ def _recomputing_trials(
             last = plan
             fit = _trial(cfg, plan.boundaries, plan.groups)
             yield fit
-            target *= min(0.995, cap / fit.step.peak.total)
+            target *= 0.998 * min(1, cap / fit.step.peak.total)
 
 
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:

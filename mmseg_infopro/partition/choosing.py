@@ -9,8 +9,9 @@ from mmengine.logging import MMLogger
 from mmseg.models.segmentors import EncoderDecoder
 
 from ..backbones import boundary_names
+from ..memory import format_bytes
 from .measuring import StepShape, measure_step
-from .planning import plan_boundaries
+from .planning import StepBytes, module_peaks, plan_boundaries
 from .settings import LocalSettings, check_boundaries, check_num_modules
 
 NOMINAL_CROP = (512, 1024)
@@ -53,11 +54,31 @@ def choose_boundaries(
     if shape is None:
         size = getattr(model.data_preprocessor, 'size', None) or NOMINAL_CROP
         shape = StepShape(batch_size=2, crop=tuple(size))
-    step = measure_step(model, settings.heads, head_defaults, shape, settings.recompute)
+    step = measure_step(
+        model,
+        settings.heads,
+        head_defaults,
+        shape,
+        settings.recompute,
+        settings.update_per_module,
+    )
     boundaries = plan_boundaries(step, num_modules)
     logger = MMLogger.get_current_instance()
     logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}')
+    _warn_if_fewer_suffice(step, num_modules, max(module_peaks(step, boundaries)))
     return tuple(boundaries)
+
+
+def _warn_if_fewer_suffice(step: StepBytes, num_modules: int, peak: int) -> None:
+    """Warn where local heads weigh more than what cutting once more saves."""
+    for fewer in range(1, num_modules):
+        smaller = max(module_peaks(step, plan_boundaries(step, fewer)))
+        if smaller <= peak:
+            MMLogger.get_current_instance().warning(
+                f'num_modules={num_modules} needs as much memory as num_modules={fewer} or more: '
+                f'planned are {format_bytes(peak)} and {format_bytes(smaller)}'
+            )
+            return
 
 
 def _describe_backbone(model: EncoderDecoder) -> str:

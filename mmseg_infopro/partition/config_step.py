@@ -15,7 +15,7 @@ from torch import nn
 
 from ..memory import CudaPeak, DryStep, PeakBytes, cuda_step_peak, dry_step
 from .measuring import StepShape, training_batch
-from .settings import PARTITION_KEYS
+from .settings import PARTITION_KEYS, LocalSettings
 
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:
@@ -107,6 +107,14 @@ def step_shape(cfg: Config) -> StepShape:
         optimizer_copies(wrapper),
         has_edges=any(t.get('type') == 'GenerateEdge' for t in training_pipeline(cfg)),
     )
+
+
+def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
+    """Return whether the optimizer steps after each module: asked for, and nothing hinders it."""
+    wrapper = cfg.get('optim_wrapper', {})
+    hindered = wrapper.get('clip_grad') or wrapper.get('accumulative_counts', 1) > 1
+    is_plain = wrapper.get('type', 'OptimWrapper') == 'OptimWrapper'
+    return settings.update_per_module and is_plain and not hindered
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> int:

@@ -74,6 +74,7 @@ class _Ways:
         held: Bytes held between the passes, the module's and the next group's inputs apart.
         cost: Of recomputing, in FLOPs.
         backward: Peak of the backward passes; but for the tail, less the gradients of all units.
+        earlier: That of all groups but the last.
         start: First unit of the last group.
         before: Element of the ways up to ``start``.
         option: Of the last group.
@@ -82,6 +83,7 @@ class _Ways:
     held: Ints
     cost: Ints
     backward: Ints
+    earlier: Ints
     start: Ints
     before: Ints
     option: Ints
@@ -208,9 +210,11 @@ class _Modules:
             if self.frozen[end] - self.frozen[start] < end - start:
                 heads += units[end - 1].heads
                 gradients += units[end - 1].head_parameters
-        room = self._room(start)
-        held = ways.held + units[end - 1].state + heads
-        fits = (held <= room) & (ways.backward + gradients <= room)
+        room, state = self._room(start), units[end - 1].state
+        fits = ways.held + state + heads <= room
+        # What the next module starts from is there; the last group's own peak has it.
+        passed_on = 0 if end == len(units) else state
+        fits &= np.maximum(ways.backward, ways.earlier + passed_on) + gradients <= room
         return int(np.argmin(np.where(fits, ways.cost, MOST))) if fits.any() else None
 
     def _ways_to(self, start: int, end: int) -> list[_Ways]:
@@ -226,8 +230,8 @@ class _Modules:
         units, room = self.step.units, self._room(start)
         later = self.gradients[-1] + self.step.tail_gradients if is_tail else 0
         nothing = np.zeros(0, np.int64)
-        reached = [_Ways(*[nothing] * 6)] * (len(units) + 1)
-        reached[start] = _Ways(*[np.zeros(1, np.int64)] * 6)
+        reached = [_Ways(*[nothing] * 7)] * (len(units) + 1)
+        reached[start] = _Ways(*[np.zeros(1, np.int64)] * 7)
         for end in range(start + 1, len(units) + 1):
             found = []
             for first in range(end - 1, max(start, end - LONGEST_GROUP) - 1, -1):
@@ -256,6 +260,7 @@ class _Modules:
             (held[:, None] + options.kept).ravel(),
             (ways.cost[:, None] + options.cost).ravel(),
             np.broadcast_to(np.maximum(ways.backward, own)[:, None], shape).ravel(),
+            np.broadcast_to(ways.backward[:, None], shape).ravel(),
             np.full(shape, first).ravel(),
             np.broadcast_to(before, shape).ravel(),
             np.broadcast_to(np.arange(shape[1]), shape).ravel(),

@@ -8,7 +8,7 @@ from copy import deepcopy
 from mmengine.config import Config
 
 from ..memory import parse_bytes
-from .capping import Fit, fit_cap, set_recompute
+from .capping import Fit, fit_cap, set_fit
 from .choosing import choose_boundaries
 from .config_step import build_end_to_end, set_partition, step_shape
 from .settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
@@ -42,16 +42,16 @@ def resolve(cfg: Config) -> Config:
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
         fit = fit_cap(cfg, settings)
-        boundaries = fit.boundaries
-        set_recompute(cfg, fit.recompute)
+        cfg = set_fit(cfg, fit)
         _enforce_cap(cfg, settings, fit)
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         model = build_end_to_end(cfg)
         boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
-    set_partition(cfg, boundaries=list(boundaries))
+        if settings.boundaries is None:
+            set_partition(cfg, boundaries=list(boundaries))
     cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))
-    if cfg.get('compile') and boundaries:
+    if cfg.get('compile') and cfg.model.local.boundaries:
         # mmengine's setting compiles forward(), which a local step does not go through.
         cfg.model.local.setdefault('compile', cfg.pop('compile'))
     return cfg

@@ -51,7 +51,10 @@ class LocalSettings:
             attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit;
             ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
             the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
-        update_per_module: Step the optimizer after each module, whose gradients are then gone.
+        update_per_module: Step the optimizer after each module, whose gradients are then gone, to
+            the same weights. On several processes, each module then waits until the gradients of
+            the one before it are averaged. Ignored, with a warning, if all gradients are needed at
+            once: with clipping, loss scaling, accumulation, or an optimizer that is not known.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
     """

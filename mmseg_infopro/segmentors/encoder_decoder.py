@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ from .local_modules import (
     trained_boundaries,
 )
 from .local_step import local_train_step
+from .module_update import unshared_parameters
 from .units import Retained, compile_units, detached, run_units
 
 SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
@@ -69,8 +71,14 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 f'backbone {type(self.backbone).__name__} cannot be cut into local modules; '
                 f'supported: {", ".join(supported_backbones())}'
             )
+        if settings.recompute != 'none' and checkpoints(self.backbone):
+            raise ValueError(
+                'backbone.with_cp and local.recompute compute the same activations again: set '
+                f"with_cp=False, or local.recompute='none', got {settings.recompute!r}"
+            )
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
+        self.update_per_module = settings.update_per_module
         self.recomputes = settings.recompute != 'none'
         self.run_units: Callable[..., Any] = run_units
         if settings.compile is not None and self.boundaries:
@@ -178,7 +186,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 else:
                     losses = self._local_losses(module.index, state, inputs, data_samples)
                 losses |= self._auxiliary_losses(module, features, data_samples)
-            state, features = detached(state), ()
+            is_tail = module.index == len(self.boundaries)
+            state, features = () if is_tail else detached(state), ()
             yield losses
 
     def _run_module(
@@ -252,6 +261,11 @@ class InfoProEncoderDecoder(EncoderDecoder):
         """Return the parameters of one module's view by name; the views partition the model's."""
         return module_parameters(self, index)
 
+    @cached_property
+    def unshared_parameters(self) -> tuple[frozenset[nn.Parameter], ...]:
+        """The parameters of each module but the tail that certainly are no other module's."""
+        return unshared_parameters(self)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
@@ -284,6 +298,11 @@ class InfoProDepthEstimator(InfoProEncoderDecoder, DepthEstimator):
 def image_channels(backbone: nn.Module) -> int:
     """Return the channels of the images that a backbone takes: those of its first convolution."""
     return next(layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
+
+
+def checkpoints(backbone: nn.Module) -> bool:
+    """Return whether a backbone recomputes activations by itself."""
+    return any(getattr(layer, 'with_cp', False) for layer in backbone.modules())
 
 
 def supported_backbones() -> list[str]:

@@ -10,6 +10,8 @@ from mmengine.optim import OptimWrapper
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
+from .module_update import module_updates
+
 if TYPE_CHECKING:
     from .encoder_decoder import InfoProEncoderDecoder
 
@@ -34,11 +36,13 @@ def local_train_step(
     run_module: RunModule = run_alone,
     finish_gradients: Callable[[], None] = have_finished,
 ) -> dict[str, Tensor]:
-    """Train every module on one batch, and update the parameters once.
+    """Train every module on one batch, and update all parameters.
 
     A module's backward pass runs before the next module's forward pass, outside of autocast, so
     that its activations are gone by then. Accumulation, loss scaling, clipping and ``no_sync``
-    behave as for one loss: all modules' backward passes count as one.
+    behave as for one loss: all modules' backward passes count as one. With
+    ``model.update_per_module`` a module's parameters are updated, and its gradients gone, before
+    the next one runs; for all else that still is one update, at the end.
 
     Args:
         model: The segmentor; K=1 is one module with all losses.
@@ -48,10 +52,14 @@ def local_train_step(
             not given, a data-parallel wrapper's.
         run_module: Called with each module's number and the function that runs its forward pass
             and returns its losses.
-        finish_gradients: Called after all backward passes, before anything reads the gradients.
+        finish_gradients: Called after backward passes, before anything reads the gradients: after
+            all of them, or after each before its module's update.
 
     Returns:
         Detached values to log: the total ``loss``, then each module's.
+
+    Raises:
+        ValueError: With ``update_per_module``, a module gave gradient to an earlier one.
     """
     context = model if context is None else context
     with optim_wrapper.optim_context(context):
@@ -59,6 +67,7 @@ def local_train_step(
     module_losses = _module_losses(model, **data)
     log_vars: dict[str, Tensor] = {}
     module_totals: list[Tensor] = []
+    updates = module_updates(model, optim_wrapper)
     for index in range(len(model.boundaries) + 1):
         with optim_wrapper.optim_context(context):
             losses = run_module(index, module_losses.__next__)
@@ -71,7 +80,12 @@ def local_train_step(
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
         if loss.requires_grad:  # else its heads are frozen too
             backward_uncounted(optim_wrapper, loss)
+            if updates is not None and index < len(model.boundaries):
+                finish_gradients()
+                updates.update(index)
     finish_gradients()
+    if updates is not None:
+        updates.check()
     total = torch.stack(module_totals).sum()
     model.running_module = None
     # update_params is one backward pass and, when due, the update, with no place between them to

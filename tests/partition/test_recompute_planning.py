@@ -79,6 +79,8 @@ def peak_by_hand(step, ends, groups):
         for (first, stop, _), (inputs, _) in zip(reversed(spans), reversed(held), strict=True):
             held.pop()
             before = alive + entry + sum(map(sum, held)) + inputs
+            # What the next module starts from.
+            before += 0 if stop == end or is_tail else units[-1].state
             for unit in step.units[start:first]:
                 before += unit.auxiliary_feature + (unit.retained if is_tail else 0)
             for i in range(stop - 1, first - 1, -1):

@@ -5,11 +5,12 @@ from itertools import combinations
 
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
 from mmseg_infopro.backbones import boundary_names
-from mmseg_infopro.partition import NothingFitsError, build_end_to_end, config_peak
+from mmseg_infopro.partition import NothingFitsError, build_end_to_end, config_peak, dry_config_step
 from tests.models import model_config
 
 
@@ -76,6 +77,41 @@ def test_the_plan_is_nearly_as_good_as_the_best_dry_step(num_modules):
         peaks[boundaries] = config_peak(config(dict(boundaries=list(boundaries)), BATCH)).total
     plan = tuple(resolve(config(dict(num_modules=num_modules), BATCH)).model.local.boundaries)
     assert peaks[plan] <= 1.05 * min(peaks.values())
+
+
+def test_recomputing_what_the_cap_needs():
+    plain = config_peak(resolve(config(dict(num_modules=1), BATCH))).total
+    flops = []
+    for share in (0.9, 0.8, 0.7):
+        cap = int(share * plain)
+        local = dict(memory_cap=cap, memory_margin=0, recompute='auto')
+        resolved = resolve(config(local, BATCH))
+        step = dry_config_step(resolved)
+        assert step.peak.total <= cap
+        flops.append((len(resolved.model.local.boundaries), step.flops))
+        assert 'memory_cap' not in resolved.model.local
+        assert resolve(resolved).model.local == resolved.model.local
+    assert flops == sorted(flops), 'less memory was cheaper'
+
+
+def test_a_run_is_held_to_the_cap():
+    cfg = config(dict(memory_cap='2GiB'), BATCH)
+    (hook,) = resolve(cfg).custom_hooks
+    assert hook == dict(type='MemoryHook', memory_cap='2GiB', predicted_bytes=hook.predicted_bytes)
+    assert hook.predicted_bytes == config_peak(resolve(cfg)).total
+    cfg.custom_hooks = [dict(type='MemoryHook', memory_cap='3GiB', interval=7)]
+    cfg.model.local.memory_margin = 0
+    (hook,) = resolve(cfg).custom_hooks
+    assert (hook.memory_cap, hook.interval, hook.margin) == ('3GiB', 7, 0)
+
+
+def test_more_modules_that_save_nothing_are_warned_of(monkeypatch):
+    messages = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', messages.append)
+    cfg = config(dict(num_modules=9), BATCH)
+    cfg.model.local.heads = [dict(type='FCNHead', channels=256, num_convs=2)]
+    resolve(cfg)
+    assert any('num_modules=9 needs as much memory as num_modules=' in text for text in messages)
 
 
 def test_a_segmentor_without_local_modules_is_named():

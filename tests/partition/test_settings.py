@@ -19,6 +19,11 @@ from tests.models import build, model_config
         (dict(boundaries='stem'), TypeError, "boundaries must be a list of unit names, got 'stem'"),
         (dict(num_modules=2, heads=[]), ValueError, 'heads must hold at least one head'),
         (dict(num_modules=2, heads=['FCNHead']), TypeError, 'heads must be a list of dicts'),
+        (
+            dict(num_modules=2, update_per_module=1),
+            TypeError,
+            'local.update_per_module must be True or False, got 1',
+        ),
         ([], TypeError, 'local must be a dict, got list'),
     ],
 )

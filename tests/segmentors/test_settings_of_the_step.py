@@ -4,9 +4,7 @@ from copy import deepcopy
 
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
 
-from mmseg_infopro.memory import dry_step
 from tests.models import GN, KeepGradients, batch, build, gradients, model_config
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
@@ -56,41 +54,10 @@ def test_weights_are_kept_channels_last():
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize('boundaries', [[], BOUNDARIES])
-@pytest.mark.parametrize('recompute', ['cheap', 'units'])
-def test_recomputing_changes_nothing_bit_for_bit(recompute, boundaries):
-    results = []
-    for setting in ('none', recompute):
-        model = build(model_config(local=dict(boundaries=boundaries, recompute=setting)))
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-        for number in range(2):
-            model.train_step(batch(seed=number), OptimWrapper(optimizer))
-        results.append(model.state_dict())
-    assert results[0].keys() == results[1].keys()
-    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
-
-
-def test_recomputing_more_needs_less():
-    models = [
-        build(model_config(local=dict(boundaries=BOUNDARIES, recompute=setting)))
-        for setting in ('none', 'cheap', 'units')
-    ]
-    steps = [dry_step(model, SGD, lambda: batch(128)) for model in models]
-    none, cheap, units = (step.peak.total for step in steps)
-    assert units < cheap < none
-    assert steps[1].flops == pytest.approx(steps[0].flops, rel=0.01)
-    assert steps[2].flops > 1.1 * steps[0].flops
-
-
 def test_compile_and_recompute_exclude_each_other():
     local = dict(boundaries=[], compile=True, recompute='cheap')
     with pytest.raises(ValueError, match='exclude each other'):
         build(model_config(local=local))
-
-
-def test_a_word_that_recompute_does_not_know():
-    with pytest.raises(ValueError, match="must be one of none, cheap, units, auto, or a list of groups, got 'all'"):
-        build(model_config(local=dict(boundaries=[], recompute='all')))
 
 
 def frozen_model(**overrides):
