@@ -41,6 +41,9 @@ class DryAmpOptimWrapper(OptimWrapper):
     def __init__(self, dtype: str | None = None, loss_scale: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._dtype = getattr(torch, dtype or 'float16')
+        # Nothing is scaled; what depends on whether it would be asks this.
+        is_on = loss_scale.get('enabled', True) if isinstance(loss_scale, dict) else True
+        self.loss_scaler = torch.amp.GradScaler('cpu', enabled=is_on)
 
     @contextmanager
     def optim_context(self, model: torch.nn.Module) -> Iterator[None]:
@@ -99,7 +102,7 @@ def dry_step(
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
         tracker.track_gradients(fake_model)
-        with tracker, UpperBounds():
+        with UpperBounds(), tracker:
             batch = make_batch()  # kept during the step, as a Runner keeps it
             num_steps = optim_wrapper_cfg.get('accumulative_counts', 1)
             # Counted in the first step: the counter's hooks hold tensors of recomputed graphs.
@@ -166,7 +169,7 @@ def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -
     """
     tracker = MemoryTracker()
     tracker.track(existing, 'existing')
-    with tracker, UpperBounds():
+    with UpperBounds(), tracker:
         run()
     return tracker.peak_bytes.total() - tracker.peak_bytes['existing']
 

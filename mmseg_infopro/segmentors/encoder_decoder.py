@@ -186,8 +186,9 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 else:
                     losses = self._local_losses(module.index, state, inputs, data_samples)
                 losses |= self._auxiliary_losses(module, features, data_samples)
-            is_tail = module.index == len(self.boundaries)
-            state, features = () if is_tail else detached(state), ()
+            features = ()
+            # Nothing starts from the tail's state: only its heads hold it.
+            state = inputs if module.index == len(self.boundaries) else detached(state)
             yield losses
 
     def _run_module(

@@ -1,13 +1,14 @@
 """Predicted bytes against bytes counted on real tensors, and against hand counts."""
 
 import gc
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_infopro.memory import UpperBounds, dry_step_peak, fake_copy, parse_bytes
-from mmseg_infopro.memory.tracker import MemoryTracker
+from mmseg_infopro.memory.tracker import MemoryTracker, adds_in_place
 from tests.models import batch, build, model_config
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
@@ -132,3 +133,35 @@ def test_sizes(text, num_bytes):
             parse_bytes(text)
     else:
         assert parse_bytes(text) == num_bytes
+
+
+def meeting_gradients(kind):
+    point = torch.rand(64, 64, requires_grad=True)
+    x, other = point * 2, torch.rand(64, 64, requires_grad=True)
+    if kind == 'branches':
+        loss = (x * other).sum() + (x @ other).sum() + x.sin().sum()
+    elif kind == 'residual':
+        loss = torch.relu(x + x @ other @ other).square().sum()
+    else:  # one gradient for both inputs, which nobody may write to
+        loss = (x + x).exp().sum()
+    loss.backward()
+
+
+@pytest.mark.parametrize('kind', ['branches', 'residual', 'same'])
+def test_gradients_that_meet_are_added_as_autograd_does_by_itself(kind, monkeypatch):
+    with torch.profiler.profile() as profile:
+        meeting_gradients(kind)
+    expected = sum(event.name == 'aten::add_' for event in profile.events())
+    answers = []
+
+    def record(*args, **kwargs):
+        answers.append(adds_in_place(*args, **kwargs))
+        return answers[-1]
+
+    monkeypatch.setattr('mmseg_infopro.memory.tracker.adds_in_place', record)
+    for context in (nullcontext(), FakeTensorMode()):
+        answers.clear()
+        with context, MemoryTracker():
+            meeting_gradients(kind)
+        assert sum(answers) == expected
+    assert (expected > 0) == (kind != 'same')
