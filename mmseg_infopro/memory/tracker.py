@@ -122,7 +122,7 @@ def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: int) -> bool:
         and (total.shape, total.dtype) == (value.shape, value.dtype)
         and total.layout is torch.strided
         and torch.ops.aten.is_non_overlapping_and_dense(total)
-        and uses == total._use_count()
+        and uses == total._use_count()  # type: ignore[attr-defined]
         and torch._C._storage_Use_Count(total.untyped_storage()._cdata) == _STORAGE_USES
     )
 
