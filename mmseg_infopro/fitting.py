@@ -106,7 +106,7 @@ class LocalFitter:
         def plans(trial: Config) -> bool:
             return self._plans(trial, num_modules)
 
-        batch, crop = _largest_steps(self.cfg, plans, fits, advance)
+        batch, crop = _largest_steps(self.cfg, plans, fits, advance, self._fits(num_modules))
         name = f'K={found.num_modules}'
         return Row(name, set_fit(self.cfg, found), found.step, fits, batch, crop)
 
@@ -114,8 +114,18 @@ class LocalFitter:
         counts = None if num_modules is None else range(num_modules, num_modules + 1)
         return fit_cap(cfg, read_local_settings(cfg.model.local), counts, lambda _: None)
 
+    def _fits(self, num_modules: int | None) -> Callable[[Config], bool]:
+        def fits(cfg: Config) -> bool:
+            try:
+                self._fit(cfg, num_modules)
+            except NothingFitsError:
+                return False
+            return True
+
+        return fits
+
     def _plans(self, cfg: Config, num_modules: int | None) -> bool:
-        """Whether some plan is within the cap: a dry step of each size would take long."""
+        """Whether some plan is within the cap: to find a size by dry steps would take long."""
         shape = step_shape(cfg)
         settings = read_local_settings(cfg.model.local)
         if shape not in self._measured:
@@ -126,23 +136,22 @@ class LocalFitter:
 
 
 def _largest_steps(
-    cfg: Config, fits: Callable[[Config], bool], fits_now: bool, advance: Callable[[], None]
+    cfg: Config,
+    fits: Callable[[Config], bool],
+    fits_now: bool,
+    advance: Callable[[], None],
+    confirms: Callable[[Config], bool] | None = None,
 ) -> tuple[int, Crop | None]:
+    """Return the largest batch at the config's crop, and the largest crop at its batch.
+
+    Args:
+        cfg: The config.
+        fits: Whether a changed one fits.
+        fits_now: Whether the config itself does.
+        advance: Called after each of the two.
+        confirms: A more thorough ``fits``, asked about the end of the search only.
+    """
     shape = step_shape(cfg)
-
-    def fits_changed(**change: Any) -> bool:
-        trial = deepcopy(cfg)
-        override_step(trial, **change)
-        try:
-            return fits(trial)
-        except ValueError as error:
-            # Of one image, or few pixels: batch norm after global pooling has no variance.
-            if 'more than 1 value per channel' in str(error):
-                return False
-            raise
-
-    batch = largest(lambda n: fits_changed(batch_size=n), shape.batch_size, fits_now)
-    advance()
     height, width = shape.crop
     rows = max(1, height // CROP_STEP)
 
@@ -150,10 +159,29 @@ def _largest_steps(
         high = count * CROP_STEP
         return high, max(CROP_STEP, round(high * width / height / CROP_STEP) * CROP_STEP)
 
-    exact = (height, width) == crop_of(rows)
-    count = largest(lambda n: fits_changed(crop=crop_of(n)), rows, fits_now if exact else None)
-    advance()
+    def search(start: int, known: bool | None, change: Callable[[int], dict[str, Any]]) -> int:
+        found = largest(lambda count: _fits_changed(cfg, fits, change(count)), start, known)
+        while found and confirms and not _fits_changed(cfg, confirms, change(found)):
+            found -= 1
+        advance()
+        return found
+
+    batch = search(shape.batch_size, fits_now, lambda count: dict(batch_size=count))
+    known = fits_now if (height, width) == crop_of(rows) else None
+    count = search(rows, known, lambda count: dict(crop=crop_of(count)))
     return batch, crop_of(count) if count else None
+
+
+def _fits_changed(cfg: Config, fits: Callable[[Config], bool], change: dict[str, Any]) -> bool:
+    trial = deepcopy(cfg)
+    override_step(trial, **change)
+    try:
+        return fits(trial)
+    except ValueError as error:
+        # Of one image, or few pixels: batch norm after global pooling has no variance.
+        if 'more than 1 value per channel' in str(error):
+            return False
+        raise
 
 
 def largest(fits: Callable[[int], bool], start: int, fits_start: bool | None = None) -> int:
