@@ -22,7 +22,7 @@ from .config_step import (
 )
 from .feature_flow import auxiliary_heads, neck_and_heads, trace_feature_flow
 from .grouping import RecomputeGroup, module_groups
-from .measuring import StepShape, measure_step, training_batch
+from .measuring import measure_step
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
 from .resolve import resolve
 from .settings import (
@@ -34,6 +34,7 @@ from .settings import (
     default_heads,
     read_local_settings,
 )
+from .step_shape import StepShape, training_batch
 
 __all__ = [
     'CONTEXT_MARGIN',

@@ -10,9 +10,10 @@ from mmseg.models.segmentors import EncoderDecoder
 
 from ..backbones import boundary_names
 from ..memory import format_bytes
-from .measuring import StepShape, measure_step
+from .measuring import measure_step
 from .planning import StepBytes, module_peaks, plan_boundaries
 from .settings import LocalSettings, check_boundaries, check_num_modules
+from .step_shape import StepShape
 
 NOMINAL_CROP = (512, 1024)
 """Crop that a model is planned for when nothing says what it will train on."""

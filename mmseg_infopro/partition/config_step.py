@@ -14,8 +14,8 @@ from mmseg.registry import MODELS, OPTIMIZERS
 from torch import nn
 
 from ..memory import CudaPeak, DryStep, PeakBytes, cuda_step_peak, dry_step
-from .measuring import StepShape, training_batch
 from .settings import PARTITION_KEYS, LocalSettings
+from .step_shape import StepShape, training_batch
 
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:

@@ -1,10 +1,10 @@
 """Segmentors that train in local modules."""
 
+from .backbone_facts import supported_backbones
 from .encoder_decoder import (
     InfoProCascadeEncoderDecoder,
     InfoProDepthEstimator,
     InfoProEncoderDecoder,
-    supported_backbones,
 )
 from .local_modules import LocalModule, describe_partition, trained_boundaries
 

@@ -24,6 +24,7 @@ from ..partition import (
     neck_and_heads,
     read_local_settings,
 )
+from .backbone_facts import checkpoints, image_channels, supported_backbones
 from .lean_prediction import chunks_argmax, predict_in_chunks
 from .local_modules import (
     LocalModule,
@@ -294,22 +295,3 @@ class InfoProCascadeEncoderDecoder(InfoProEncoderDecoder, CascadeEncoderDecoder)
 @MODELS.register_module()
 class InfoProDepthEstimator(InfoProEncoderDecoder, DepthEstimator):
     """:class:`DepthEstimator` trained by local losses; ``local.heads`` must be heads for depth."""
-
-
-def image_channels(backbone: nn.Module) -> int:
-    """Return the channels of the images that a backbone takes: those of its first convolution."""
-    return next(layer.in_channels for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
-
-
-def checkpoints(backbone: nn.Module) -> bool:
-    """Return whether a backbone recomputes activations by itself."""
-    return any(getattr(layer, 'with_cp', False) for layer in backbone.modules())
-
-
-def supported_backbones() -> list[str]:
-    """Return the names of all registered backbones that can be cut."""
-    return sorted(
-        name
-        for name, cls in MODELS.module_dict.items()
-        if isinstance(cls, type) and issubclass(cls, UnrolledBackbone)
-    )

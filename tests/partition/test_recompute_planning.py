@@ -7,7 +7,8 @@ import pytest
 
 from mmseg_infopro.memory import ComputeOperation
 from mmseg_infopro.partition import StepBytes, UnitBytes
-from mmseg_infopro.partition.recompute_planning import FLOPS_PER_BYTE, plan_recompute
+from mmseg_infopro.partition.group_ways import FLOPS_PER_BYTE
+from mmseg_infopro.partition.recompute_planning import plan_recompute
 
 NUM_UNITS = 5
 
