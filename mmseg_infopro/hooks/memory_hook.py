@@ -83,6 +83,8 @@ class MemoryHook(Hook):
             raise ValueError(f'memory_cap must be above margin={margin}, got {memory_cap}')
         self._interval = interval
         self._predicted = None if predicted_bytes is None else parse_bytes(predicted_bytes)
+        if self._predicted == 0:
+            raise ValueError(f'predicted_bytes must be above 0, got {predicted_bytes!r}')
         self._has_gpu = False
         self._num_intervals = 0
         self._training, self._validation = DevicePeak(), DevicePeak()

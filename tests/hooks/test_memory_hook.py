@@ -111,7 +111,7 @@ def test_a_cap_above_the_card_is_refused(card: Card) -> None:
     [
         (dict(memory_cap='11 apples'), ValueError, 'a size must be'),
         (dict(memory_cap='1GiB', margin='1GiB'), ValueError, 'memory_cap must be above margin'),
-        (dict(predicted_bytes=0), ValueError, 'a size must be'),
+        (dict(predicted_bytes=0), ValueError, 'predicted_bytes must be above 0, got 0'),
         (dict(interval=0), ValueError, 'interval must be at least 1, got 0'),
         (dict(interval='10'), TypeError, "interval must be a number of iterations, got '10'"),
     ],
