@@ -7,8 +7,9 @@ train random weights on random data. They are taken by turns, so that a machine 
 while is slow for all of them.
 
 Example:
-    python tools/benchmark.py configs/infopro_deeplabv3_cityscapes.py --num-modules 2 4 8 \\
-        --amp none bfloat16 --json benchmark.json --picture benchmark.png
+    python tools/benchmark.py configs/infopro_deeplabv3_cityscapes.py --num-modules 1 2 4 \\
+        --recompute none cheap auto --cap 8GB 5GB --amp none bfloat16 \\
+        --json benchmark.json --picture benchmark.png
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from rich.console import Console
 
 from mmseg_infopro.benchmarking import (
     PRECISIONS,
-    RECOMPUTE,
     Report,
     benchmark_rows,
     can_time,
@@ -39,7 +39,7 @@ from mmseg_infopro.benchmarking import (
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.comparing import override_step
 from mmseg_infopro.config_options import read_config
-from mmseg_infopro.partition import dry_config_step, step_shape
+from mmseg_infopro.partition import RECOMPUTE, dry_config_step, step_shape
 
 PICTURES = ('.png', '.svg', '.pdf')
 
@@ -61,8 +61,14 @@ def parse_args() -> argparse.Namespace:
         '--recompute',
         nargs='+',
         choices=RECOMPUTE,
-        default=RECOMPUTE,
-        help='what local modules compute a second time; all of these if not given',
+        help='what local modules compute a second time; if not given, all but auto without --cap',
+    )
+    add(
+        '--cap',
+        nargs='+',
+        default=(),
+        metavar='SIZE',
+        help="what auto recomputes for, one row each: '5GB' of tensors",
     )
     add(
         '--amp',
@@ -95,7 +101,8 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
-    methods = methods_to_compare(cfg, args.num_modules, args.recompute, args.amp)
+    words = args.recompute or [word for word in RECOMPUTE if word != 'auto' or args.cap]
+    methods = methods_to_compare(cfg, args.num_modules, words, args.amp, args.cap)
     with progress_bar('plans', len(methods)) as advance:
         trials = plan_trials(cfg, methods, advance)
     steps, times = [], None

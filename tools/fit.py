@@ -39,7 +39,10 @@ def parse_args() -> argparse.Namespace:
         '--cap', '--memory-cap', required=True, metavar='SIZE', help="what a card may hold: '11GiB'"
     )
     parser.add_argument(
-        '--margin', default=DEFAULT_MARGIN, metavar='SIZE', help='of it, not for tensors'
+        '--margin',
+        default=DEFAULT_MARGIN,
+        metavar='SIZE',
+        help='of it, not for tensors (default: %(default)s)',
     )
     parser.add_argument(
         '--num-modules',

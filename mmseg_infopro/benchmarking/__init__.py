@@ -1,6 +1,6 @@
 """Comparing ways to train one config: what is predicted, what is measured, and the picture."""
 
-from .methods import PRECISIONS, RECOMPUTE, Method, Trial, methods_to_compare, plan_trials
+from .methods import PRECISIONS, Method, Trial, methods_to_compare, plan_trials
 from .pareto import Point, draw_tradeoff, pareto_front
 from .report import Report, draw_report, remarks, report_tables
 from .rows import Row, benchmark_rows, points_to_draw
@@ -9,7 +9,6 @@ from .timing import can_time, describe_machine, device_at_hand, real_config_step
 
 __all__ = [
     'PRECISIONS',
-    'RECOMPUTE',
     'Method',
     'Point',
     'Report',

@@ -11,9 +11,16 @@ from mmengine.config import Config
 
 from ..comparing import end_to_end_forms, override_step
 from ..localizing import localize
-from ..partition import resolve, step_shape
+from ..memory import parse_bytes
+from ..partition import (
+    NothingFitsError,
+    fit_cap,
+    read_local_settings,
+    resolve,
+    set_fit,
+    step_shape,
+)
 
-RECOMPUTE = ('none', 'cheap', 'units')
 PRECISIONS = ('none', 'float16', 'bfloat16')
 
 
@@ -22,14 +29,17 @@ class Method:
     """What to plan.
 
     Attributes:
-        num_modules: K; 1 is all forms of end-to-end training, None the config's own partition.
-        recompute: ``local.recompute`` of local modules.
+        num_modules: K; None is that of the config's own partition.
+        recompute: ``local.recompute``; with one module and ``'none'``, all forms of end-to-end
+            training.
         amp: As for :func:`override_step`; None is the config's own precision.
+        cap: What ``'auto'`` recomputes for, in tensors: ``'5GB'``.
     """
 
     num_modules: int | None
     recompute: str
     amp: str | None
+    cap: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ def methods_to_compare(
     num_modules: Sequence[int] | None,
     recompute: Sequence[str],
     precisions: Sequence[str | None] = (None,),
+    caps: Sequence[str] = (),
 ) -> list[Method]:
     """Return end-to-end training and the local ones, by precision.
 
@@ -61,19 +72,30 @@ def methods_to_compare(
         cfg: Local, or any other config of mmseg.
         num_modules: Numbers of local modules, of which 1 stands for end-to-end training, which is
             there anyway; the config's own partition if not given.
-        recompute: Words of :data:`RECOMPUTE`, for each of these.
+        recompute: Words of :data:`mmseg_infopro.partition.RECOMPUTE`, for each of these; ``'auto'``
+            also for K=1, if that is asked for.
         precisions: As for :func:`override_step`.
+        caps: Bytes for tensors, as ``'5GB'``; ``'auto'`` is there for each of them.
 
     Raises:
-        ValueError: There is no partition to take.
+        ValueError: There is no partition to take, or ``'auto'`` without a cap.
     """
+    if ('auto' in recompute) != bool(caps):
+        raise ValueError(
+            "recompute='auto' and caps go together, "
+            f'got recompute={list(recompute)} and caps={list(caps)}'
+        )
+    for cap in caps:
+        parse_bytes(cap)
     if num_modules is None and 'local' not in cfg.model:
         raise ValueError('the config has no model.local: say --num-modules 2 4, for example')
-    counts = [None] if num_modules is None else [count for count in num_modules if count != 1]
     methods = []
     for amp in precisions:
         methods.append(Method(1, 'none', amp))
-        methods += [Method(count, word, amp) for count in counts for word in recompute]
+        for count in num_modules or (None,):
+            words = [word for word in recompute if word != 'auto' and count != 1]
+            methods += [Method(count, word, amp) for word in words]
+            methods += [Method(count, 'auto', amp, cap) for cap in caps]
     return list(dict.fromkeys(methods))
 
 
@@ -100,9 +122,12 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     cfg.model.get('local', {}).pop('compile', None)
     override_step(cfg, amp=method.amp)
     precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')
-    if method.num_modules == 1:
+    if method.num_modules == 1 and method.cap is None:
         forms = end_to_end_forms(cfg).items()
         return [Trial(name, name, precision, form) for name, form in forms]
+    if method.cap is not None:
+        count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
+        return [_plan_for_cap(cfg, count, method.cap, precision)]
     if method.num_modules is not None:
         cfg = localize(cfg, method.num_modules)
     cfg.model.local.recompute = method.recompute
@@ -111,3 +136,16 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     if method.recompute != 'none':
         name, series = f'{name} {method.recompute}', f'{series}, recompute {method.recompute}'
     return [Trial(name, series, precision, cfg)]
+
+
+def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Trial:
+    """Return what fits a cap; if nothing does, what comes nearest to it."""
+    cfg = localize(cfg, memory_cap=cap)
+    cfg.model.local.update(memory_margin=0, recompute='auto')
+    settings, counts = read_local_settings(cfg.model.local), range(num_modules, num_modules + 1)
+    try:
+        fit, sign = fit_cap(cfg, settings, counts, lambda _: None), ''
+    except NothingFitsError as error:
+        fit, sign = error.smallest, '>'
+    name = f'K={num_modules} auto {sign}{cap}'
+    return Trial(name, 'recompute auto', precision, resolve(set_fit(cfg, fit)))

@@ -105,6 +105,8 @@ def remarks(report: Report) -> list[str]:
         lines.append('spread: half the width of the middle half of these steps')
     if measured_memory(report.rows):
         lines.append('alloc., reserved: what torch.cuda measured at most during a step')
+    if any('>' in row['name'] for row in report.rows):
+        lines.append('auto >SIZE: nothing fits this cap; the smallest peak found')
     for row in report.rows:
         name, measured = full_name(row), row['measured']
         if row['name'] == 'E2E':

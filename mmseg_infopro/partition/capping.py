@@ -99,15 +99,14 @@ def fit_cap(
     counts = num_modules or range(1, len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), type(model.backbone).__name__)
     trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
-    smallest: Fit | None = None
+    tried: list[Fit] = []
     for fit in trials(cfg, settings, step, cap, counts):
         peak = fit.step.peak.total
         report(f'{fit.num_modules} local modules: predicted peak {format_bytes(peak)}')
         if peak <= cap:
             return fit
-        if smallest is None or peak < smallest.step.peak.total:
-            smallest = fit
-    smallest = smallest or _smallest(cfg, step, counts, cap)
+        tried.append(fit)
+    smallest = min(tried, key=lambda fit: fit.step.peak.total)
     raise NothingFitsError(_explain(settings, cap, smallest), smallest)
 
 
@@ -141,7 +140,10 @@ def _plain_trials(
 def _recomputing_trials(
     cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
 ) -> Iterator[Fit]:
-    """Yield, for each K, plans for falling targets up to one whose dry step is within the cap."""
+    """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
+
+    The last one is about the smallest that any plan reaches.
+    """
     for count in counts:
         target, last = float(cap), None
         for _ in range(NUM_TARGETS):
@@ -155,6 +157,7 @@ def _recomputing_trials(
             fit = _trial(cfg, plan.boundaries, plan.groups)
             yield fit
             target *= 0.998 * min(1, cap / fit.step.peak.total)
+    yield _smallest(cfg, step, counts)
 
 
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
@@ -164,9 +167,9 @@ def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: i
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
 
 
-def _smallest(cfg: Config, step: StepBytes, counts: range, cap: int) -> Fit:
+def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
-    low, high, best = cap, max(module_peaks(step, [])), None
+    low, high, best = 0, max(module_peaks(step, [])), None
     while high > 1.01 * low:
         target = (low + high) // 2
         plans = (plan_recompute(step, count, target) for count in reversed(counts))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from ..memory import parse_bytes
 from .capping import Fit, fit_cap, set_fit
@@ -69,4 +70,9 @@ def _enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
     hook.setdefault('predicted_bytes', fit.step.peak.total)
     if settings.margin_bytes < parse_bytes(CONTEXT_MARGIN):
         hook.setdefault('margin', settings.memory_margin)
+        MMLogger.get_current_instance().warning(
+            f'local.memory_margin={settings.memory_margin} leaves too little of memory_cap='
+            f"{settings.memory_cap} for what a process holds outside of torch's allocator, about "
+            f'{CONTEXT_MARGIN} (the CUDA context, kernels): a card must have that much more'
+        )
     cfg.custom_hooks = hooks

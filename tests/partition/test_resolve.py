@@ -94,15 +94,19 @@ def test_recomputing_what_the_cap_needs():
     assert flops == sorted(flops), 'less memory was cheaper'
 
 
-def test_a_run_is_held_to_the_cap():
+def test_a_run_is_held_to_the_cap(monkeypatch):
+    messages = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning', messages.append)
     cfg = config(dict(memory_cap='2GiB'), BATCH)
     (hook,) = resolve(cfg).custom_hooks
     assert hook == dict(type='MemoryHook', memory_cap='2GiB', predicted_bytes=hook.predicted_bytes)
     assert hook.predicted_bytes == config_peak(resolve(cfg)).total
     cfg.custom_hooks = [dict(type='MemoryHook', memory_cap='3GiB', interval=7)]
+    assert not messages
     cfg.model.local.memory_margin = 0
     (hook,) = resolve(cfg).custom_hooks
     assert (hook.memory_cap, hook.interval, hook.margin) == ('3GiB', 7, 0)
+    assert "outside of torch's allocator, about 0.75GiB" in messages[0]
 
 
 def test_more_modules_that_save_nothing_are_warned_of(monkeypatch):

@@ -118,6 +118,9 @@ def test_each_precision_is_compared_with_itself(run: Run, config: Path, tmp_path
         (['--json', 'nowhere/b.json'], '--json nowhere/b.json: there is no folder nowhere'),
         (['--picture', 'nowhere/b.png'], '--picture nowhere/b.png: there is no folder nowhere'),
         (['--picture', 'b.txt'], '--picture must end in .png, .svg, .pdf, got b.txt'),
+        (['--recompute', 'auto'], "recompute='auto' and caps go together"),
+        (['--recompute', 'none', '--cap', '1GB'], "recompute='auto' and caps go together"),
+        (['--cap', 'much'], "a size must be bytes or a text as '12GiB'"),
         (['--batch-size', 0], 'the batch size must be at least 1, got 0'),
     ],
 )
@@ -130,9 +133,25 @@ def test_what_does_not_fit_is_a_sentence_before_the_work(
 
 
 def test_unknown_words_are_refused(run: Run, config: Path) -> None:
-    outcome = run('benchmark', config, '--recompute', 'auto')
+    outcome = run('benchmark', config, '--recompute', 'some')
     assert outcome.status == 2
-    assert "invalid choice: 'auto' (choose from" in outcome.err
+    assert "invalid choice: 'some' (choose from" in outcome.err
+
+
+def test_auto_stays_within_each_cap_or_says_that_it_cannot(
+    run: Run, config: Path, tmp_path: Path
+) -> None:
+    common = 'benchmark', config, '--num-modules', 1, 2, '--no-time', '--json', 'b.json'
+    cap = 4_550_000  # cutting this tiny network in two needs 4.64 MB
+    outcome = run(*common, '--recompute', 'none', 'auto', '--cap', cap, '1KB')
+    assert outcome.status == 0, outcome.err
+    rows = {row['name']: row for row in read(tmp_path / 'b.json')['rows']}
+    assert [row['num_modules'] for row in rows.values()] == [1, 1, 1, 1, 2, 2, 2]
+    fitting = rows[f'K=2 auto {cap}']
+    assert fitting['predicted']['total'] <= cap < rows['K=2']['predicted']['total']
+    assert fitting['recompute'] != 'none'
+    assert rows['K=2 auto >1KB']['predicted']['total'] > 1000
+    assert 'auto >SIZE: nothing fits this cap; the smallest peak found' in outcome.out
 
 
 def test_a_plain_config_needs_a_number_of_modules(run: Run) -> None:
