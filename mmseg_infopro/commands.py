@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -47,6 +48,22 @@ def traceback_in_log(logger: logging.Logger) -> Iterator[None]:
         if isinstance(error, TypeError):
             raise RuntimeError(str(error)) from error
         raise
+
+
+PICTURES = ('.png', '.svg', '.pdf')
+
+
+def check_outputs(json: Path | None, picture: Path | None = None) -> None:
+    """Check that the files of a command's ``--json`` and ``--picture`` can be written.
+
+    Raises:
+        ValueError: There is no such folder, or pictures are not of this kind.
+    """
+    for option, file in (('json', json), ('picture', picture)):
+        if file is not None and not file.parent.is_dir():
+            raise ValueError(f'--{option} {file}: there is no folder {file.parent}')
+    if picture is not None and picture.suffix not in PICTURES:
+        raise ValueError(f'--picture must end in {", ".join(PICTURES)}, got {picture}')
 
 
 @contextmanager

@@ -36,12 +36,10 @@ from mmseg_infopro.benchmarking import (
     report_tables,
     time_trials,
 )
-from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.comparing import override_step
 from mmseg_infopro.config_options import read_config
 from mmseg_infopro.partition import RECOMPUTE, dry_config_step, step_shape
-
-PICTURES = ('.png', '.svg', '.pdf')
 
 
 def parse_args() -> argparse.Namespace:
@@ -92,12 +90,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     for option in ('steps', 'rounds'):
         if getattr(args, option) < 1:
             raise ValueError(f'--{option} must be at least 1, got {getattr(args, option)}')
-    for option in ('json', 'picture'):
-        file = getattr(args, option)
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f'--{option} {file}: there is no folder {file.parent}')
-    if args.picture is not None and args.picture.suffix not in PICTURES:
-        raise ValueError(f'--picture must end in {", ".join(PICTURES)}, got {args.picture}')
+    check_outputs(args.json, args.picture)
 
 
 def benchmark(cfg: Config, args: argparse.Namespace) -> Report:

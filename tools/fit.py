@@ -21,7 +21,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.comparing import end_to_end_forms, override_step
 from mmseg_infopro.config_options import read_config
 from mmseg_infopro.fitting import Cap, LocalFitter, Row, fit_end_to_end
@@ -130,6 +130,7 @@ def main() -> None:
     cap = Cap(parse_bytes(args.cap), parse_bytes(args.margin))
     if cap.tensors <= 0:
         raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
+    check_outputs(args.json)
     if args.out and args.out.exists() and not args.force:
         raise ValueError(f'{args.out} already exists: name another file, or say --force')
     base = read_config(args.config, args.cfg_options)

@@ -18,15 +18,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, DictAction
+from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.benchmarking import real_config_step, time_in_rounds
+from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.comparing import alternatives, override_step
 from mmseg_infopro.config_options import read_config
 from mmseg_infopro.memory import DryStep, draw_timelines
-from mmseg_infopro.partition import cuda_config_step, dry_config_step
+from mmseg_infopro.partition import dry_config_step
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,6 +68,13 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
     )
 
 
+def measured_on_gpu(cfg: Config) -> dict[str, Any]:
+    """Return the bytes that torch held during a real step; None if the GPU is too small for it."""
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        (times,) = time_in_rounds({0: lambda: real_config_step(cfg, 'cuda')}, 1, 1).values()
+    return dict(allocated=times.allocated, reserved=times.reserved, failure=times.failure)
+
+
 def show(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     unit, size = ('GB', 1e9) if first['total'] > 1e9 else ('MB', 1e6)
@@ -78,7 +88,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         cells = [f'{row["total"] / size:.2f}', f'{row["total"] / first["total"]:.1%}']
         cells += [f'{row[part] / size:.2f}' for part in parts]
         cells += [f'{row["flops"] / first["flops"] - 1:+.1%}' if row is not first else '']
-        table.add_row(row['name'], *cells, *(f'{row[key] / size:.2f}' for key in measured))
+        cells += [f'{row[key] / size:.2f}' if row[key] else 'OOM' for key in measured]
+        table.add_row(row['name'], *cells)
     console = Console()
     console.print(table)
     console.print(f'{first["name"]}: {first["flops"] / 1e12:.2f} TFLOP a step', highlight=False)
@@ -95,10 +106,13 @@ def show(rows: list[dict[str, Any]]) -> None:
 @command
 def main() -> None:
     args = parse_args()
+    check_outputs(args.json, args.picture)
     cfg = read_config(args.config, args.cfg_options)
     if args.num_modules is None and 'local' not in cfg.model:
         raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        raise ValueError('--device cuda needs a GPU, and torch finds none on this machine')
     trials = alternatives(cfg, args.num_modules)
     rows, steps = [], {}
     with progress_bar('steps', len(trials)) as advance:
@@ -106,7 +120,7 @@ def main() -> None:
             steps[name] = dry_config_step(trial)
             rows.append(as_row(name, trial, steps[name]))
             if args.device == 'cuda':
-                rows[-1] |= asdict(cuda_config_step(trial))
+                rows[-1] |= measured_on_gpu(trial)
             advance()
     show(rows)
     if args.json:

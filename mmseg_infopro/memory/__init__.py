@@ -1,6 +1,5 @@
 """Measuring the peak bytes of a training step; knows nothing of segmentation."""
 
-from .cuda_step import CudaPeak, cuda_step_peak, warmed_up_bytes
 from .dry_step import (
     DryStep,
     PeakBytes,
@@ -10,6 +9,7 @@ from .dry_step import (
     peak_beyond,
 )
 from .fake import UpperBounds, fake_copy
+from .gpu_autocast import gpu_autocast_rules
 from .operations import Activations, ComputeOperation, Saved, measure_activations
 from .real_step import RealStep
 from .recompute import recompute
@@ -20,23 +20,21 @@ from .timeline import draw_timelines
 __all__ = [
     'Activations',
     'ComputeOperation',
-    'CudaPeak',
     'DryStep',
     'PeakBytes',
     'RealStep',
     'Saved',
     'UpperBounds',
-    'cuda_step_peak',
     'draw_timelines',
     'dry_step',
     'dry_step_gradients',
     'dry_step_peak',
     'fake_copy',
     'format_bytes',
+    'gpu_autocast_rules',
     'measure_activations',
     'parse_bytes',
     'peak_beyond',
     'recompute',
     'recomputing',
-    'warmed_up_bytes',
 ]

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .fake import UpperBounds, fake_copy
+from .gpu_autocast import gpu_autocast_rules
 from .tracker import MemoryTracker
 
 
@@ -86,7 +87,7 @@ def dry_step(
     Steps are taken up to the second update of the parameters: the steady state, in which the
     optimizer's state exists from the start. Bytes are those of tensors, exact up to data-dependent
     sizes, which count with their upper bound; what a device adds (context, workspaces,
-    fragmentation) is not in them.
+    fragmentation) is not in them. Mixed precision is that of a GPU.
 
     Args:
         model: Built on real tensors; not touched.
@@ -96,7 +97,7 @@ def dry_step(
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
-    with mode:
+    with mode, gpu_autocast_rules():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
         tracker.track(fake_model.buffers(), 'buffers')

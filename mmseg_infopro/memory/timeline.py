@@ -26,16 +26,18 @@ def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') ->
     figure = Figure(figsize=(9, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
+    highest_peak = max(step.peak.total for step in steps.values())
+    unit, size = ('GB', 1e9) if highest_peak > 1e9 else ('MB', 1e6)
     for index, (name, step) in enumerate(steps.items()):
-        heights = [num_bytes / 1e9 for num_bytes in highest(step.timeline, NUM_POINTS)]
+        heights = [num_bytes / size for num_bytes in highest(step.timeline, NUM_POINTS)]
         progress = [100 * (point + 1) / len(heights) for point in range(len(heights))]
-        label = f'{name}: {step.peak.total / 1e9:.2f} GB'
+        label = f'{name}: {step.peak.total / size:.2f} {unit}'
         (line,) = axes.plot(progress, heights, linewidth=1.4, label=label, zorder=index + 2)
         if index == 0:
             axes.fill_between(progress, heights, color=line.get_color(), alpha=0.12)
     axes.set(
         xlabel='progress of the step (% of its operations)',
-        ylabel='bytes alive (GB)',
+        ylabel=f'bytes alive ({unit})',
         xlim=(0, 100),
         title=title,
     )

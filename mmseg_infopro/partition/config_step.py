@@ -13,7 +13,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS, OPTIMIZERS
 from torch import nn
 
-from ..memory import CudaPeak, DryStep, PeakBytes, cuda_step_peak, dry_step
+from ..memory import DryStep, PeakBytes, dry_step
 from .settings import PARTITION_KEYS, LocalSettings
 from .step_shape import StepShape, training_batch
 
@@ -58,17 +58,6 @@ def dry_config_step(cfg: Config) -> DryStep:
     model, shape = _without_weights(model_cfg), step_shape(cfg)
     with DefaultScope.overwrite_default_scope('mmseg'):
         return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
-
-
-def cuda_config_step(cfg: Config) -> CudaPeak:
-    """Take real steps of a config on the GPU, from random weights, on an empty batch.
-
-    Raises:
-        ValueError: There is no GPU.
-    """
-    model, shape = _without_weights(deepcopy(cfg.model)), step_shape(cfg)
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        return cuda_step_peak(model, cfg.optim_wrapper, lambda: training_batch(shape))
 
 
 def _without_weights(model_cfg: ConfigDict) -> EncoderDecoder:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+
+from ..memory import gpu_autocast_rules
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,11 @@ class StepShape:
     copies: int = 2
     has_edges: bool = False
 
-    def autocast_context(self) -> Any:
-        """Return the context of the forward pass."""
-        return torch.autocast('cpu', self.autocast) if self.autocast else nullcontext()
+    @contextmanager
+    def autocast_context(self) -> Iterator[None]:
+        """Context of the forward pass: its precisions are those of a GPU."""
+        with gpu_autocast_rules(), torch.autocast('cpu', self.autocast, bool(self.autocast)):
+            yield
 
 
 def training_batch(shape: StepShape) -> dict[str, Any]:

@@ -6,21 +6,25 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+
+from mmseg_infopro import benchmarking
+from tests.tools.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/camvid/infopro_deeplabv3_r18.py'
 PARTS = ('parameters', 'gradients', 'optimizer_state', 'activations')
 
 
-def run(*arguments):
-    command = [sys.executable, '-W', 'ignore', 'tools/memory.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def command(*arguments):
+    words = [sys.executable, '-W', 'ignore', 'tools/memory.py', *map(str, arguments)]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_it_compares_local_modules_with_what_a_user_would_pick_instead(tmp_path):
     figures, picture = tmp_path / 'peaks.json', tmp_path / 'memory.png'
-    result = run(CONFIG, '--num-modules', 2, 3, '--json', figures, '--picture', picture)
+    result = command(CONFIG, '--num-modules', 2, 3, '--json', figures, '--picture', picture)
     assert result.returncode == 0, result.stderr
     rows = json.loads(figures.read_text())
     assert [row['name'] for row in rows] == ['E2E', 'E2E with_cp', 'K=2', 'K=3']
@@ -43,7 +47,7 @@ def test_batch_crop_and_precision_can_be_changed(tmp_path):
         ['--amp', 'bfloat16'],
     ):
         figures = tmp_path / 'peaks.json'
-        result = run(CONFIG, '--num-modules', 2, '--json', figures, *changes)
+        result = command(CONFIG, '--num-modules', 2, '--json', figures, *changes)
         assert result.returncode == 0, result.stderr
         totals.append(json.loads(figures.read_text())[0]['total'])
     as_it_is, more_images, smaller, half_precision = totals
@@ -59,10 +63,43 @@ def test_batch_crop_and_precision_can_be_changed(tmp_path):
         ([CONFIG, '--num-modules', 40], 'num_modules must be between 1 and 9'),
         ([CONFIG, '--batch-size', 0], 'the batch size must be at least 1, got 0'),
         ([CONFIG, '--crop', 0, 8], 'the crop must be at least 1 pixel high and wide'),
+        ([CONFIG, '--json', 'nowhere/m.json'], '--json nowhere/m.json: there is no folder'),
+        ([CONFIG, '--picture', 'm.txt'], '--picture must end in .png, .svg, .pdf, got m.txt'),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(arguments, message):
-    result = run(*arguments)
+    result = command(*arguments)
     assert result.returncode == 2
     assert message in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
+    run: Run, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    class Step:
+        device = 'cpu'
+
+        def __init__(self, cfg, device):
+            self.boundaries = cfg.model.local.boundaries
+
+        def take(self):
+            if not self.boundaries:
+                raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+        def seconds(self):
+            return 1.0
+
+    monkeypatch.setattr(benchmarking, 'real_config_step', Step)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    outcome = run('memory', config, '--device', 'cuda', '--json', 'm.json')
+    assert outcome.status == 0, outcome.err
+    rows = json.loads((tmp_path / 'm.json').read_text())
+    failures = [row['failure'] for row in rows]
+    assert failures == ['out of GPU memory', 'out of GPU memory', None]
+    assert outcome.out.count('OOM') == 4
+
+
+def test_a_real_step_needs_a_gpu(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert '--device cuda needs a GPU' in run('memory', config, '--device', 'cuda').error
