@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmseg_infopro import benchmarking
@@ -78,7 +79,7 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
     run: Run, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     class Step:
-        device = 'cpu'
+        device = 'cuda'
 
         def __init__(self, cfg, device):
             self.boundaries = cfg.model.local.boundaries
@@ -90,14 +91,21 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
         def seconds(self):
             return 1.0
 
+    MMLogger.get_current_instance()  # a new one would ask for the GPU's number
     monkeypatch.setattr(benchmarking, 'real_config_step', Step)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    for name in ('synchronize', 'empty_cache', 'reset_peak_memory_stats'):
+        monkeypatch.setattr(torch.cuda, name, lambda: None)
+    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 6_780_000)
+    monkeypatch.setattr(torch.cuda, 'max_memory_reserved', lambda: 8_910_000)
     outcome = run('memory', config, '--device', 'cuda', '--json', 'm.json')
     assert outcome.status == 0, outcome.err
     rows = json.loads((tmp_path / 'm.json').read_text())
     failures = [row['failure'] for row in rows]
     assert failures == ['out of GPU memory', 'out of GPU memory', None]
     assert outcome.out.count('OOM') == 4
+    assert '6.78' in outcome.out
+    assert rows[2]['reserved'] == 8_910_000
 
 
 def test_a_real_step_needs_a_gpu(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):
