@@ -14,6 +14,7 @@ from .comparing import override_step
 from .localizing import localize
 from .memory import DryStep
 from .partition import (
+    FailedStepError,
     Fit,
     NothingFitsError,
     StepBytes,
@@ -44,6 +45,7 @@ class Row:
         fits: Whether that is within the cap.
         batch: The largest batch at the config's crop; 0 if not even one image fits.
         crop: The largest crop at the config's batch, of the same shape; None if none fits.
+        fixed_crop: Whether the network takes no other crop than the config's.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Row:
     fits: bool
     batch: int
     crop: Crop | None
+    fixed_crop: bool
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,7 @@ def fit_end_to_end(name: str, cfg: Config, cap: Cap, advance: Callable[[], None]
     def fits_changed(trial: Config) -> bool:
         return dry_config_step(trial).peak.total <= cap.tensors
 
-    batch, crop = _largest_steps(cfg, fits_changed, fits, advance)
-    return Row(name, cfg, step, fits, batch, crop)
+    return Row(name, cfg, step, fits, *_largest_steps(cfg, fits_changed, fits, advance))
 
 
 class LocalFitter:
@@ -106,9 +108,9 @@ class LocalFitter:
         def plans(trial: Config) -> bool:
             return self._plans(trial, num_modules)
 
-        batch, crop = _largest_steps(self.cfg, plans, fits, advance, self._fits(num_modules))
+        sizes = _largest_steps(self.cfg, plans, fits, advance, self._fits(num_modules))
         name = f'K={found.num_modules}'
-        return Row(name, set_fit(self.cfg, found), found.step, fits, batch, crop)
+        return Row(name, set_fit(self.cfg, found), found.step, fits, *sizes)
 
     def _fit(self, cfg: Config, num_modules: int | None) -> Fit:
         counts = None if num_modules is None else range(num_modules, num_modules + 1)
@@ -141,8 +143,8 @@ def _largest_steps(
     fits_now: bool,
     advance: Callable[[], None],
     confirms: Callable[[Config], bool] | None = None,
-) -> tuple[int, Crop | None]:
-    """Return the largest batch at the config's crop, and the largest crop at its batch.
+) -> tuple[int, Crop | None, bool]:
+    """Return the largest batch at the config's crop, the largest crop at its batch, if it is fixed.
 
     Args:
         cfg: The config.
@@ -168,8 +170,11 @@ def _largest_steps(
 
     batch = search(shape.batch_size, fits_now, lambda count: dict(batch_size=count))
     known = fits_now if (height, width) == crop_of(rows) else None
-    count = search(rows, known, lambda count: dict(crop=crop_of(count)))
-    return batch, crop_of(count) if count else None
+    try:
+        count = search(rows, known, lambda count: dict(crop=crop_of(count)))
+    except FailedStepError:  # the config's own crop was stepped on before
+        return batch, (height, width) if fits_now else None, True
+    return batch, crop_of(count) if count else None, False
 
 
 def _fits_changed(cfg: Config, fits: Callable[[Config], bool], change: dict[str, Any]) -> bool:

@@ -136,7 +136,8 @@ def add_partition_arguments(parser: ArgumentParser) -> None:
 def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
     """Return the local form that a command line asks for; the config itself without a wish."""
     partition = {key: getattr(args, key) for key in PARTITION_KEYS}
-    return localize(cfg, **partition) if any(partition.values()) else cfg
+    wished = any(wish is not None for wish in partition.values())
+    return localize(cfg, **partition) if wished else cfg
 
 
 def local_types(model: Mapping[str, Any]) -> dict[str, str]:

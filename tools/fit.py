@@ -86,7 +86,7 @@ def show(rows: list[Row], local: int, cap: Cap) -> None:
             f'{row.step.flops / first.flops - 1:+.1%}' if row is not rows[0] else '',
             'yes' if row.fits else 'no',
             str(row.batch or 'none'),
-            '{}x{}'.format(*row.crop) if row.crop else 'none',
+            describe_crop(row),
         )
     console = Console()
     console.print(table)
@@ -98,6 +98,11 @@ def show(rows: list[Row], local: int, cap: Cap) -> None:
             console.print(text, highlight=False)
 
 
+def describe_crop(row: Row) -> str:
+    text = '{}x{}'.format(*row.crop) if row.crop else 'none'
+    return f'{text} (fixed)' if row.fixed_crop else text
+
+
 def as_json(row: Row) -> dict[str, Any]:
     return dict(
         name=row.name,
@@ -106,6 +111,7 @@ def as_json(row: Row) -> dict[str, Any]:
         fits=row.fits,
         largest_batch=row.batch,
         largest_crop=row.crop,
+        fixed_crop=row.fixed_crop,
         boundaries=row.cfg.model.local.boundaries,
         recompute=row.cfg.model.local.get('recompute', 'none'),
     )

@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('-o', '--out', type=Path, required=True, help='the config to write')
     parser.add_argument('--force', action='store_true', help='overwrite it')
     args = parser.parse_args()
-    if not any(getattr(args, key) for key in PARTITION_KEYS):
+    if all(getattr(args, key) is None for key in PARTITION_KEYS):
         parser.error('say --num-modules, --boundaries or --memory-cap')
     return args
 

@@ -64,6 +64,7 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
         **asdict(step.peak),
         activations=step.peak.activations,
         module_peaks=list(step.module_peaks().values()),
+        peaks_in_update=step.peaks_in_update,
         flops=step.flops,
     )
 
@@ -97,7 +98,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         if row['boundaries']:
             peaks = ', '.join(f'{peak / size:.2f}' for peak in row['module_peaks'])
             console.print(f'{row["name"]}: boundaries={row["boundaries"]}', highlight=False)
-            console.print(f'    peaks of its modules: {peaks} {unit}', highlight=False)
+            update = ", the step's is in the optimizer" if row['peaks_in_update'] else ''
+            console.print(f'    peaks of its modules: {peaks} {unit}{update}', highlight=False)
         if not isinstance(row['recompute'], str):
             groups = ', '.join(f'{group["end"]} {group["saved"]}' for group in row['recompute'])
             console.print(f'    groups that recompute, and what they save: {groups}')

@@ -147,5 +147,5 @@ def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Tr
         fit, sign = fit_cap(cfg, settings, counts, lambda _: None), ''
     except NothingFitsError as error:
         fit, sign = error.smallest, '>'
-    name = f'K={num_modules} auto {sign}{cap}'
+    name = f'K={fit.num_modules} auto {sign}{cap}'
     return Trial(name, 'recompute auto', precision, resolve(set_fit(cfg, fit)))

@@ -49,7 +49,8 @@ class MemoryHook(Hook):
 
     Args:
         memory_cap: All that the process may hold on the card, in bytes or as ``'11GiB'``. Beyond
-            it, allocations fail as on a smaller card. None for no cap.
+            it, allocations fail as on a smaller card. None for no cap. A card sold as one of 11 GiB
+            has a bit less: a cap above what there is becomes that, with a warning.
         interval: Iterations between peaks. Give LoggerHook the same one: its ``memory`` counts from
             where this hook's intervals begin.
         margin: The part of the cap for what torch's allocator does not see, and so cannot limit:
@@ -60,8 +61,8 @@ class MemoryHook(Hook):
 
     Raises:
         TypeError: ``interval`` is no int.
-        ValueError: A size is none, or nothing is left of the cap; when a run starts, the card has
-            less than the cap.
+        ValueError: A size is none, or nothing is left of the cap; when a run starts, the predicted
+            peak does not fit the card.
     """
 
     priority = 'NORMAL'  # LoggerHook, which is after it, resets torch's peaks
@@ -99,7 +100,12 @@ class MemoryHook(Hook):
                 f'memory_cap={format_bytes(self.memory_cap)} is not enforced: there is no CUDA'
             )
             return
-        limit_allocator(self.memory_cap, self._margin)
+        limit = limit_allocator(self.memory_cap, self._margin, self._predicted)
+        if limit < self.memory_cap:
+            runner.logger.warning(
+                f'memory_cap={format_bytes(self.memory_cap)} is more than the card has: it is '
+                f'{format_bytes(limit)}'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Predict the peak."""
@@ -167,20 +173,26 @@ class MemoryHook(Hook):
             )
 
 
-def limit_allocator(memory_cap: int, margin: int) -> None:
+def limit_allocator(memory_cap: int, margin: int, predicted: int | None = None) -> int:
     """Let torch's allocator hold ``memory_cap - margin`` bytes on the current device, and no more.
 
+    Returns:
+        The cap, or what the device has, if that is less.
+
     Raises:
-        ValueError: The device has less than the cap.
+        ValueError: The device has less than the cap, and not enough for the predicted peak.
     """
     device = torch.cuda.current_device()
     total = torch.cuda.get_device_properties(device).total_memory
-    if memory_cap > total:
+    limit = min(memory_cap, total)
+    if limit < memory_cap and limit - margin < (predicted or 0):
         raise ValueError(
             f'memory_cap={format_bytes(memory_cap)} is above the {format_bytes(total)} of '
-            f'cuda:{device}'
+            f'cuda:{device}, and less margin={format_bytes(margin)} these do not hold the '
+            f'predicted peak of {format_bytes(predicted or 0)}'
         )
-    torch.cuda.set_per_process_memory_fraction((memory_cap - margin) / total, device)
+    torch.cuda.set_per_process_memory_fraction(max(0, limit - margin) / total, device)
+    return limit
 
 
 def predict_peak(cfg: Config) -> int:

@@ -3,6 +3,7 @@
 from .dry_step import (
     DryStep,
     PeakBytes,
+    autocast_dtype,
     dry_step,
     dry_step_gradients,
     dry_step_peak,
@@ -25,6 +26,7 @@ __all__ = [
     'RealStep',
     'Saved',
     'UpperBounds',
+    'autocast_dtype',
     'draw_timelines',
     'dry_step',
     'dry_step_gradients',

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -39,9 +42,15 @@ class PeakBytes:
 class DryAmpOptimWrapper(OptimWrapper):
     """Autocasts like ``AmpOptimWrapper``, which refuses to be built without an accelerator."""
 
-    def __init__(self, dtype: str | None = None, loss_scale: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        dtype: str | torch.dtype | None = None,
+        loss_scale: Any = None,
+        use_fsdp: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._dtype = getattr(torch, dtype or 'float16')
+        self._dtype = autocast_dtype(dtype)
         # Nothing is scaled; what depends on whether it would be asks this.
         is_on = loss_scale.get('enabled', True) if isinstance(loss_scale, dict) else True
         self.loss_scaler = torch.amp.GradScaler('cpu', enabled=is_on)
@@ -51,6 +60,11 @@ class DryAmpOptimWrapper(OptimWrapper):
         """Run the forward pass in the reduced precision."""
         with super().optim_context(model), torch.autocast('cpu', dtype=self._dtype):
             yield
+
+
+def autocast_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
+    """Return what ``AmpOptimWrapper`` computes in, given its ``dtype``; None if there is none."""
+    return dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype or 'float16', None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,13 @@ class DryStep:
     flops: int
     timeline: tuple[int, ...]
     modules: tuple[int | None, ...]
+
+    @property
+    def peaks_in_update(self) -> bool:
+        """Return whether the peak is in the optimizer's step, after the last local module."""
+        position = max(range(len(self.timeline)), key=self.timeline.__getitem__)
+        ran = any(module is not None for module in self.modules[:position])
+        return ran and self.modules[position] is None
 
     def module_peaks(self) -> dict[int, int]:
         """Return the peak of each local module, in order."""
@@ -156,7 +177,21 @@ def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> Opti
     wrapper_cfg = deepcopy(optim_wrapper_cfg)
     if wrapper_cfg.get('type') == 'AmpOptimWrapper':
         wrapper_cfg['type'] = DryAmpOptimWrapper
-    return build_optim_wrapper(model, wrapper_cfg)
+    with _silence():
+        return build_optim_wrapper(model, wrapper_cfg)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Context without mmengine's lines on each parameter, which are for runs."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -> int:

@@ -10,12 +10,18 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import get_device_states, set_device_states
 
+DEVICES = ('cpu', 'cuda', 'meta')
+"""On which random numbers can be drawn a second time, or are none."""
+
 
 class Surroundings:
     """The random numbers to come, mixed precision and the default device, as they are now.
 
     Args:
         tensors: On whose devices random numbers may be drawn.
+
+    Raises:
+        ValueError: That is a device whose generator is not known here.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -24,6 +30,12 @@ class Surroundings:
         on_device = torch.cuda.is_initialized()
         self.devices, self.states = get_device_states(*tensors) if on_device else ([], [])
         types = sorted({'cpu', *(tensor.device.type for tensor in tensors)})
+        unknown = set(types) - set(DEVICES)
+        if unknown:
+            raise ValueError(
+                f'recomputing needs tensors on one of {", ".join(DEVICES)}, got '
+                f"{', '.join(sorted(unknown))}: set local.recompute='none'"
+            )
         self.autocast: list[dict[str, Any]] = [
             dict(
                 device_type=name,

@@ -11,6 +11,7 @@ from .capping import (
 )
 from .choosing import choose_boundaries
 from .config_step import (
+    FailedStepError,
     build_end_to_end,
     build_model,
     config_peak,
@@ -24,6 +25,7 @@ from .grouping import RecomputeGroup, module_groups
 from .measuring import measure_step
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
 from .resolve import resolve
+from .separable import SEPARABLE
 from .settings import (
     CONTEXT_MARGIN,
     DEFAULT_MARGIN,
@@ -40,6 +42,8 @@ __all__ = [
     'DEFAULT_MARGIN',
     'PARTITION_KEYS',
     'RECOMPUTE',
+    'SEPARABLE',
+    'FailedStepError',
     'Fit',
     'LocalSettings',
     'NothingFitsError',

@@ -14,6 +14,7 @@ from ..memory import DryStep, format_bytes, parse_bytes
 from .config_step import (
     build_end_to_end,
     dry_config_step,
+    explained_failure,
     set_partition,
     step_shape,
     updates_per_module,
@@ -112,14 +113,16 @@ def fit_cap(
 
 def measure_config(cfg: Config, model: EncoderDecoder, settings: LocalSettings) -> StepBytes:
     """Measure the units and heads of a config's model, for its own step."""
-    return measure_step(
-        model,
-        settings.heads,
-        model.head_defaults(),
-        step_shape(cfg),
-        settings.recompute,
-        updates_per_module(cfg, settings),
-    )
+    shape = step_shape(cfg)
+    with explained_failure(shape):
+        return measure_step(
+            model,
+            settings.heads,
+            model.head_defaults(),
+            shape,
+            settings.recompute,
+            updates_per_module(cfg, settings),
+        )
 
 
 def _plain_trials(
@@ -169,14 +172,15 @@ def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: i
 
 def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
-    low, high, best = 0, max(module_peaks(step, [])), None
+    plain = {count: plan_boundaries(step, count) for count in counts}
+    low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
     while high > 1.01 * low:
         target = (low + high) // 2
         plans = (plan_recompute(step, count, target) for count in reversed(counts))
         plan = next((plan for plan in plans if plan is not None), None)
         low, high, best = (target, high, best) if plan is None else (low, target, plan)
     if best is None:
-        return _trial(cfg, (), _all_recomputed(step))
+        return _trial(cfg, tuple(plain[counts[0]]), _all_recomputed(step))
     return _trial(cfg, best.boundaries, best.groups)
 
 
@@ -219,6 +223,8 @@ def describe_peak(step: DryStep) -> str:
     }
     largest = sorted(parts, key=parts.__getitem__, reverse=True)
     text = ', '.join(f'{format_bytes(parts[name])} of {name}' for name in largest if parts[name])
+    if step.peaks_in_update:
+        return f"{text}, in the optimizer's step"
     if len(peaks) > 1:
         text += f', in local module {max(peaks, key=peaks.__getitem__)}'
     return text
@@ -226,6 +232,8 @@ def describe_peak(step: DryStep) -> str:
 
 def _explain(settings: LocalSettings, cap: int, smallest: Fit) -> str:
     advice = 'use a smaller batch or crop'
+    if smallest.step.peaks_in_update:
+        advice = 'use an optimizer that needs less, or a smaller network'
     if settings.recompute != 'auto':
         advice += ", or local.recompute='auto'"
     return (

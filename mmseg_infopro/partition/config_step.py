@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -13,7 +15,8 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS, OPTIMIZERS
 from torch import nn
 
-from ..memory import DryStep, PeakBytes, dry_step
+from ..memory import DryStep, PeakBytes, autocast_dtype, dry_step
+from .separable import SEPARABLE
 from .settings import PARTITION_KEYS, LocalSettings
 from .step_shape import StepShape, training_batch
 
@@ -51,12 +54,42 @@ def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
             raise ValueError(f'the model cannot be built from the config: {error}') from error
 
 
+class FailedStepError(ValueError):
+    """The model cannot train on such a batch."""
+
+
+@contextmanager
+def explained_failure(shape: StepShape) -> Iterator[None]:
+    """Say of which step torch's errors are, as of layers that do not fit each other.
+
+    Raises:
+        FailedStepError: In place of a RuntimeError.
+    """
+    # It would print the traceback of what becomes a sentence.
+    logger = logging.getLogger('torch._subclasses.fake_tensor')
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    except RuntimeError as error:
+        high, wide = shape.crop
+        first_line = str(error).partition('\n')[0]
+        raise FailedStepError(
+            f'a training step on {shape.batch_size} images of {high}x{wide} fails: {first_line}'
+        ) from error
+    finally:
+        logger.disabled = was_disabled
+
+
 def dry_config_step(cfg: Config) -> DryStep:
-    """Take a dry step of a config with its own batch size, crop, optimizer and precision."""
+    """Take a dry step of a config with its own batch size, crop, optimizer and precision.
+
+    Raises:
+        FailedStepError: The model cannot take it.
+    """
     model_cfg = deepcopy(cfg.model)
     model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
     model, shape = _without_weights(model_cfg), step_shape(cfg)
-    with DefaultScope.overwrite_default_scope('mmseg'):
+    with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
         return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
 
 
@@ -82,7 +115,7 @@ def step_shape(cfg: Config) -> StepShape:
     wrapper = cfg.get('optim_wrapper', {})
     autocast = None
     if wrapper.get('type') == 'AmpOptimWrapper':
-        autocast = getattr(torch, wrapper.get('dtype') or 'float16', None)
+        autocast = autocast_dtype(wrapper.get('dtype'))
         if autocast not in (torch.float16, torch.bfloat16, torch.float32):
             raise ValueError(
                 f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
@@ -102,8 +135,13 @@ def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
     """Return whether the optimizer steps after each module: asked for, and nothing hinders it."""
     wrapper = cfg.get('optim_wrapper', {})
     hindered = wrapper.get('clip_grad') or wrapper.get('accumulative_counts', 1) > 1
-    is_plain = wrapper.get('type', 'OptimWrapper') == 'OptimWrapper'
-    return settings.update_per_module and is_plain and not hindered
+    scale = wrapper.get('loss_scale')
+    scales = not isinstance(scale, Mapping) or scale.get('enabled', True)
+    kind = wrapper.get('type', 'OptimWrapper')
+    is_plain = kind == 'OptimWrapper' or (kind == 'AmpOptimWrapper' and not scales)
+    optimizer = wrapper.get('optimizer', {}).get('type')
+    separable = optimizer is None or OPTIMIZERS.get(optimizer) in SEPARABLE
+    return settings.update_per_module and is_plain and separable and not hindered
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -11,7 +13,13 @@ from mmengine.logging import MMLogger
 from ..memory import parse_bytes
 from .capping import Fit, fit_cap, set_fit
 from .choosing import choose_boundaries
-from .config_step import build_end_to_end, set_partition, step_shape
+from .config_step import (
+    build_end_to_end,
+    explained_failure,
+    set_partition,
+    step_shape,
+    updates_per_module,
+)
 from .settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
 
 
@@ -48,7 +56,9 @@ def resolve(cfg: Config) -> Config:
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         model = build_end_to_end(cfg)
-        boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
+        settings = replace(settings, update_per_module=updates_per_module(cfg, settings))
+        with explained_failure(shape) if shape else nullcontext():
+            boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
     cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))

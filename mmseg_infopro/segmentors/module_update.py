@@ -5,39 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, ApexOptimWrapper, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from ..partition import SEPARABLE
+
 if TYPE_CHECKING:
     from .encoder_decoder import InfoProEncoderDecoder
-
-SEPARABLE = frozenset(
-    getattr(torch.optim, name)
-    for name in [
-        'ASGD',
-        'Adadelta',
-        'Adafactor',
-        'Adagrad',
-        'Adam',
-        'AdamW',
-        'Adamax',
-        'Muon',
-        'NAdam',
-        'RAdam',
-        'RMSprop',
-        'Rprop',
-        'SGD',
-        'SparseAdam',
-    ]
-    if hasattr(torch.optim, name)  # younger torch versions have more
-)
-"""Optimizers that update each parameter by its own gradient and state only.
-
-LBFGS does not, nor do others' optimizers that use a norm over all gradients.
-"""
 
 
 class ModuleUpdates:
@@ -50,7 +26,7 @@ class ModuleUpdates:
 
     Args:
         model: Whose ``unshared_parameters`` may be updated early.
-        optimizer: One of :data:`SEPARABLE`.
+        optimizer: One of :data:`mmseg_infopro.partition.SEPARABLE`.
     """
 
     def __init__(self, model: InfoProEncoderDecoder, optimizer: Optimizer) -> None:

@@ -101,9 +101,16 @@ def test_without_a_cap_nothing_is_limited(card: Card) -> None:
     assert card.fractions == []
 
 
-def test_a_cap_above_the_card_is_refused(card: Card) -> None:
-    with pytest.raises(ValueError, match=r'memory_cap=25.00 GiB is above the 24.00 GiB of cuda:1'):
-        MemoryHook(memory_cap='25GiB').before_run(Log())
+def test_a_cap_above_the_card_is_what_the_card_has(card: Card) -> None:
+    log = Log()
+    MemoryHook(memory_cap='25GiB', margin='1GiB', predicted_bytes='23GiB').before_run(log)
+    assert card.fractions == [(23 / 24, 1)]
+    assert 'memory_cap=25.00 GiB is more than the card has: it is 24.00 GiB' in log.warnings[0]
+
+
+def test_a_peak_above_the_card_is_refused(card: Card) -> None:
+    with pytest.raises(ValueError, match=r'is above the 24.00 GiB of cuda:1, .* peak of 23.50 GiB'):
+        MemoryHook('30GiB', margin='1GiB', predicted_bytes='23.5GiB').before_run(Log())
 
 
 @pytest.mark.parametrize(

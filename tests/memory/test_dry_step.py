@@ -1,13 +1,22 @@
 """Predicted bytes against bytes counted on real tensors, and against hand counts."""
 
 import gc
+import logging
 from contextlib import nullcontext
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmseg_infopro.memory import UpperBounds, dry_step_peak, fake_copy, parse_bytes
+from mmseg_infopro.memory import (
+    DryStep,
+    PeakBytes,
+    UpperBounds,
+    dry_step_peak,
+    fake_copy,
+    parse_bytes,
+)
 from mmseg_infopro.memory.tracker import MemoryTracker, adds_in_place
 from tests.models import batch, build, model_config
 
@@ -166,3 +175,26 @@ def test_gradients_that_meet_are_added_as_autograd_does_by_itself(kind, monkeypa
             meeting_gradients(kind)
         assert sum(answers) == expected
     assert (expected > 0) == (kind != 'same')
+
+
+def test_the_optimizers_remarks_on_each_parameter_are_for_a_run(capfd):
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    custom = dict(SGD, paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}))
+    dry_step_peak(model, custom, batch)
+    assert 'paramwise_options' not in ''.join(capfd.readouterr())
+    assert MMLogger.get_current_instance().isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize('settings', [dict(dtype=torch.bfloat16), dict(use_fsdp=False)])
+def test_mixed_precision_as_mmengine_takes_it(settings):
+    model = build(model_config(local=dict(boundaries=['layer2.1'])))
+    amp = dict(SGD, type='AmpOptimWrapper')
+    assert dry_step_peak(model, dict(amp, **settings), batch) == dry_step_peak(model, amp, batch)
+
+
+def test_a_peak_in_the_optimizers_step_is_told_from_one_of_a_module():
+    parts = PeakBytes(9, 1, 1, 1)
+    assert DryStep(parts, 0, (1, 5, 9), (0, 1, None)).peaks_in_update
+    assert not DryStep(parts, 0, (9, 5, 3), (None, 1, None)).peaks_in_update
+    assert not DryStep(parts, 0, (1, 9, 3), (0, 1, None)).peaks_in_update
+    assert not DryStep(parts, 0, (1, 9, 3), (None, None, None)).peaks_in_update

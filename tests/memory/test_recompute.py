@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmseg_infopro.memory import operations, peak_beyond
 from mmseg_infopro.memory.operations import measure_activations
 from mmseg_infopro.memory.recompute import recompute
+from mmseg_infopro.memory.surroundings import Surroundings
 from mmseg_infopro.memory.tracker import MemoryTracker
 
 SAVED = ['units', 'cheap', {0}]
@@ -326,3 +327,10 @@ def test_peaks_fall():
             peak_beyond(lambda s=s: step(units, x, s)) for s in (None, 'cheap', {0, 1}, 'units')
         ]
     assert all(after < 0.9 * before for before, after in pairwise(peaks))
+
+
+def test_a_device_whose_random_numbers_are_not_known_is_refused():
+    with FakeTensorMode():
+        x = torch.empty(2, 3, device='xpu')
+    with pytest.raises(ValueError, match=r'one of cpu, cuda, meta, got xpu: set local.recompute='):
+        Surroundings([x])

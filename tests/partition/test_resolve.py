@@ -10,7 +10,14 @@ from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
 from mmseg_infopro.backbones import boundary_names
-from mmseg_infopro.partition import NothingFitsError, build_end_to_end, config_peak, dry_config_step
+from mmseg_infopro.partition import (
+    NothingFitsError,
+    build_end_to_end,
+    config_peak,
+    dry_config_step,
+    fit_cap,
+    read_local_settings,
+)
 from tests.models import model_config
 
 
@@ -92,6 +99,17 @@ def test_recomputing_what_the_cap_needs():
         assert 'memory_cap' not in resolved.model.local
         assert resolve(resolved).model.local == resolved.model.local
     assert flops == sorted(flops), 'less memory was cheaper'
+
+
+@pytest.mark.parametrize('cap', ['1MB', '25MB', '30MB'])
+def test_what_was_asked_for_is_not_answered_with_fewer_modules(cap):
+    cfg = config(dict(memory_cap=cap, memory_margin=0, recompute='auto'), BATCH)
+    cfg.model.local.heads = [dict(type='FCNHead', channels=256, num_convs=2)]
+    try:
+        fit = fit_cap(cfg, read_local_settings(cfg.model.local), range(7, 8))
+    except NothingFitsError as error:
+        fit = error.smallest
+    assert fit.num_modules == 7
 
 
 def test_a_run_is_held_to_the_cap(monkeypatch):

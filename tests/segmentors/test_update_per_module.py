@@ -19,7 +19,8 @@ from torch import nn
 
 from mmseg_infopro.hooks.first_step_check_hook import GradientWatch
 from mmseg_infopro.memory import dry_step_peak
-from mmseg_infopro.segmentors.module_update import SEPARABLE, ModuleUpdates, module_updates
+from mmseg_infopro.partition import SEPARABLE
+from mmseg_infopro.segmentors.module_update import ModuleUpdates, module_updates
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import batch, build, gradients, model_config
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_infopro import fitting
+from mmseg_infopro.comparing import end_to_end_forms, override_step
 from mmseg_infopro.config_options import read_config
-from mmseg_infopro.fitting import largest
+from mmseg_infopro.fitting import Cap, fit_end_to_end, largest
 from mmseg_infopro.memory import parse_bytes
-from mmseg_infopro.partition import dry_config_step
+from mmseg_infopro.partition import FailedStepError, dry_config_step, step_shape
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'
@@ -82,3 +84,19 @@ def test_the_largest_number(limit):
         assert largest(fits, start) == limit
         assert largest(lambda number: number <= limit, start, start <= limit) == limit
         assert len(asked) == len(set(asked)), 'a dry step was taken twice'
+
+
+@pytest.mark.parametrize('cap', ['40MB', '1KB'])
+def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
+    def step(cfg):
+        if (crop := step_shape(cfg).crop) != (64, 96):
+            raise FailedStepError(f'no position embedding for {crop}')
+        return dry_config_step(cfg)
+
+    monkeypatch.setattr(fitting, 'dry_config_step', step)
+    cfg = end_to_end_forms(read_config(str(ROOT / CONFIG), None))['E2E']
+    override_step(cfg, 4, (64, 96))
+    row = fit_end_to_end('E2E', cfg, Cap(parse_bytes(cap), 0), lambda: None)
+    assert row.fixed_crop
+    assert row.crop == ((64, 96) if row.fits else None)
+    assert row.fits == (row.batch >= 4) == (cap == '40MB')

@@ -45,6 +45,7 @@ def test_a_file_is_inherited_by_its_relative_path(tmp_path):
     [
         (['--boundaries', 'layer9.0'], "boundary 'layer9.0' does not exist"),
         (['--num-modules', '99'], 'num_modules must be between 1 and 17'),
+        (['--num-modules', '0'], 'num_modules must be between 1 and 17 for InfoProResNetV1c'),
         ([], 'say --num-modules, --boundaries or --memory-cap'),
     ],
 )
