@@ -86,7 +86,7 @@ def test_the_largest_number(limit):
         assert len(asked) == len(set(asked)), 'a dry step was taken twice'
 
 
-@pytest.mark.parametrize('cap', ['200MB', '1KB'])
+@pytest.mark.parametrize('cap', ['60MB', '1KB'])
 def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
     def step(cfg):
         if (crop := step_shape(cfg).crop) != (64, 96):
@@ -99,4 +99,4 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
     row = fit_end_to_end('E2E', cfg, Cap(parse_bytes(cap), 0), lambda: None)
     assert row.fixed_crop
     assert row.crop == ((64, 96) if row.fits else None)
-    assert row.fits == (row.batch >= 4) == (cap == '200MB')
+    assert row.fits == (row.batch >= 4) == (cap == '60MB')
