@@ -45,7 +45,7 @@ def test_a_config_that_works(file):
 def test_a_config_that_does_not_step_itself_is_not_held_against_us(file):
     head = dict(model_config()['decode_head'], in_channels=3)
     result = cover('family/config.py', file(decode_head=head), [2])
-    assert result.plain.startswith('FailedStepError: a training step on')
+    assert result.plain.startswith('RuntimeError')
     assert result.local == {2: 'not tried: the plain config does not step'}
 
 
