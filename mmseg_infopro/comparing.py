@@ -53,7 +53,8 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
     if takes_argument(plain.model.backbone, 'with_cp'):
         forms['E2E with_cp'] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
-    if plain.model != lean.model and lean.model.local.get('recompute', 'none') != 'none':
+    chunks = _without_chunks(lean.model) != lean.model
+    if chunks or lean.model.local.get('recompute', 'none') != 'none':
         forms['E2E lean'] = resolve(lean)
     return forms
 

@@ -21,6 +21,7 @@ from .partition import (
     StepShape,
     build_end_to_end,
     dry_config_step,
+    enforce_cap,
     fit_cap,
     measure_config,
     plan_fits,
@@ -110,7 +111,10 @@ class LocalFitter:
 
         sizes = _largest_steps(self.cfg, plans, fits, advance, self._fits(num_modules))
         name = f'K={found.num_modules}'
-        return Row(name, set_fit(self.cfg, found), found.step, fits, *sizes)
+        cfg = set_fit(self.cfg, found)
+        if fits:
+            enforce_cap(cfg, read_local_settings(self.cfg.model.local), found)
+        return Row(name, cfg, found.step, fits, *sizes)
 
     def _fit(self, cfg: Config, num_modules: int | None) -> Fit:
         counts = None if num_modules is None else range(num_modules, num_modules + 1)

@@ -118,6 +118,8 @@ def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
             local={**replace, **cfg.model.local},
         ),
     )
+    if cfg.get('custom_hooks') != base.get('custom_hooks'):
+        changes['custom_hooks'] = cfg.custom_hooks
     return Config(ConfigDict(changes)).pretty_text
 
 

@@ -79,7 +79,10 @@ def measured_on_gpu(cfg: Config) -> dict[str, Any]:
 def show(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     unit, size = ('GB', 1e9) if first['total'] > 1e9 else ('MB', 1e6)
-    table = Table(title=f'Peak of a training step in {unit}, predicted on fake tensors')
+    table = Table(
+        title=f'Peak of a training step in {unit}, predicted on fake tensors',
+        caption='parts: what they hold at the moment of the peak',
+    )
     headers = ['', 'peak', 'share', 'weights', 'grads', 'optim.', 'activ.', 'FLOPs']
     measured = [key for key in ('allocated', 'reserved') if key in first]
     for header in (*headers, *(f'CUDA {key}' for key in measured)):
@@ -93,7 +96,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         table.add_row(row['name'], *cells)
     console = Console()
     console.print(table)
-    console.print(f'{first["name"]}: {first["flops"] / 1e12:.2f} TFLOP a step', highlight=False)
+    console.print(f'{first["name"]}: {first["flops"] / 1e12:.3g} TFLOP a step', highlight=False)
     for row in rows:
         if row['boundaries']:
             peaks = ', '.join(f'{peak / size:.2f}' for peak in row['module_peaks'])

@@ -39,7 +39,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', action='store_true', help='go on from the last checkpoint in the work dir'
     )
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='automatic mixed precision in float16; optim_wrapper.dtype=bfloat16 in --cfg-options',
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -1,5 +1,5 @@
-# InfoPro, K=2, with the paper's local heads. The boundary is named, since in so small a network the
-# least memory would be that of cutting off the stem alone.
+# InfoPro, K=2, with the paper's local heads. The boundary is named, so that runs compare whatever a
+# planner says of their batch and crop.
 _base_ = './e2e_deeplabv3_r18.py'
 model = dict(
     type='InfoProEncoderDecoder',

@@ -24,7 +24,7 @@ from .feature_flow import auxiliary_heads, neck_and_heads, trace_feature_flow
 from .grouping import RecomputeGroup, module_groups
 from .measuring import measure_step
 from .planning import StepBytes, UnitBytes, module_peaks, plan_boundaries
-from .resolve import resolve
+from .resolve import enforce_cap, resolve
 from .separable import SEPARABLE
 from .settings import (
     CONTEXT_MARGIN,
@@ -59,6 +59,7 @@ __all__ = [
     'default_heads',
     'describe_peak',
     'dry_config_step',
+    'enforce_cap',
     'fit_cap',
     'measure_config',
     'measure_step',

@@ -67,7 +67,7 @@ def tensor_cap(settings: LocalSettings) -> int:
     if cap <= margin:
         raise ValueError(
             f'local.memory_cap must be above local.memory_margin={settings.memory_margin}, '
-            f'got {settings.memory_cap}'
+            f'got {settings.memory_cap}: ask for more, or set model.local.memory_margin'
         )
     return cap - margin
 

@@ -76,7 +76,7 @@ def _warn_if_fewer_suffice(step: StepBytes, num_modules: int, peak: int) -> None
         smaller = max(module_peaks(step, plan_boundaries(step, fewer)))
         if smaller <= peak:
             MMLogger.get_current_instance().warning(
-                f'num_modules={num_modules} needs as much memory as num_modules={fewer} or more: '
+                f'num_modules={num_modules} needs as much memory as num_modules={fewer}, or more: '
                 f'planned are {format_bytes(peak)} and {format_bytes(smaller)}'
             )
             return

@@ -52,7 +52,7 @@ def resolve(cfg: Config) -> Config:
     if settings.memory_cap is not None:
         fit = fit_cap(cfg, settings)
         cfg = set_fit(cfg, fit)
-        _enforce_cap(cfg, settings, fit)
+        enforce_cap(cfg, settings, fit)
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         model = build_end_to_end(cfg)
@@ -68,7 +68,7 @@ def resolve(cfg: Config) -> Config:
     return cfg
 
 
-def _enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
+def enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
     """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
     hooks = list(cfg.get('custom_hooks') or [])
     kinds = [str(hook.get('type')).rpartition('.')[2] for hook in hooks]

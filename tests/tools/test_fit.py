@@ -42,6 +42,9 @@ def test_it_says_what_fits_and_writes_a_config_that_does(tmp_path):
         assert row['fits'] == (row['largest_batch'] >= 4)
     # The largest batch of the config that was written, by dry steps of its own.
     cfg = read_config(str(out), None)
+    hook = cfg.custom_hooks[-1]
+    assert (hook.type, hook.memory_cap) == ('MemoryHook', parse_bytes(cap))
+    assert hook.predicted_bytes == peak
     cfg.train_dataloader.batch_size = rows['K=2']['largest_batch'] + 1
     assert dry_config_step(cfg).peak.total > parse_bytes(cap)
 
