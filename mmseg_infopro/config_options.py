@@ -84,11 +84,17 @@ def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
 
 
 def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
-    """Set ``cfg.work_dir``: what was asked for, what the config says, or one named after it."""
+    """Set ``cfg.work_dir``: what was asked for, what the config says, or one named after it.
+
+    The name is the config's path below its folder ``configs``, so that configs of several data
+    sets may have equal file names; without such a folder it is the file's name.
+    """
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(cfg.filename).stem)
+        *parents, name = Path(cfg.filename).with_suffix('').parts
+        below = parents[::-1].index('configs') if 'configs' in parents else 0
+        cfg.work_dir = str(Path('work_dirs', *parents[len(parents) - below :], name))
 
 
 def use_amp(cfg: Config) -> None:

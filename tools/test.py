@@ -44,7 +44,10 @@ def parse_args() -> argparse.Namespace:
         '1.25, 1.5, 1.75 in ours): ms, or ms-flip (if no mode is named) with mirrored images too',
     )
     parser.add_argument(
-        '--out', type=Path, help='where the metrics go, as JSON (default: WORK_DIR/metrics.json)'
+        '--out',
+        type=Path,
+        help="where the metrics go, as JSON (default: metrics.json beside the evaluation's log, in "
+        'WORK_DIR/TIMESTAMP)',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
     parser.add_argument(
@@ -80,11 +83,13 @@ def main() -> None:
     cfg = read_config(args.config, args.cfg_options)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
-    out = args.out or Path(cfg.work_dir) / 'metrics.json'
     cfg = prepare_testing(cfg, args.checkpoint, args.tta)
     with cpu_process_group(args.launcher):
-        metrics = Runner.from_cfg(cfg).test()
+        runner = Runner.from_cfg(cfg)
+        out = args.out or Path(runner.log_dir) / 'metrics.json'
+        metrics = runner.test()
         reports = is_main_process()
+        del runner  # it holds the process group
     if reports:
         mode = args.tta or 'single-scale'
         write_metrics(

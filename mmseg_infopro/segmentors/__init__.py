@@ -6,7 +6,8 @@ from .encoder_decoder import (
     InfoProDepthEstimator,
     InfoProEncoderDecoder,
 )
-from .local_modules import LocalModule, describe_partition, trained_boundaries
+from .local_modules import LocalModule
+from .partition_names import describe_partition, trained_boundaries
 
 __all__ = [
     'InfoProCascadeEncoderDecoder',

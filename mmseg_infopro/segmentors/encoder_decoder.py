@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import OptSampleList, SampleList, add_prefix
 from torch import Tensor, nn
 
-from ..backbones import Feature, State, UnrolledBackbone, numbered_emits, trace_backbone
+from ..backbones import Feature, State, numbered_emits, trace_backbone
 from ..local_heads import build_local_heads, head_losses, loss_weights
 from ..memory import recomputing
 from ..partition import (
@@ -24,18 +24,16 @@ from ..partition import (
     neck_and_heads,
     read_local_settings,
 )
-from .backbone_facts import checkpoints, image_channels, supported_backbones
+from .backbone_facts import check_backbone, image_channels
 from .lean_prediction import chunks_argmax, predict_in_chunks
 from .local_modules import (
     LocalModule,
     cut_model,
-    describe_partition,
-    heads_key,
     module_parameters,
-    trained_boundaries,
 )
 from .local_step import local_train_step
 from .module_update import unshared_parameters
+from .partition_names import drop_other_heads, heads_key
 from .units import Retained, compile_units, detached, run_units
 
 SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
@@ -67,16 +65,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         super().__init__(*args, **kwargs)
         chunks_argmax(self)  # raises if the setting cannot be met
         settings = read_local_settings(local)
-        if not isinstance(self.backbone, UnrolledBackbone):
-            raise TypeError(
-                f'backbone {type(self.backbone).__name__} cannot be cut into local modules; '
-                f'supported: {", ".join(supported_backbones())}'
-            )
-        if settings.recompute != 'none' and checkpoints(self.backbone):
-            raise ValueError(
-                'backbone.with_cp and local.recompute compute the same activations again: set '
-                f"with_cp=False, or local.recompute='none', got {settings.recompute!r}"
-            )
+        check_backbone(self.backbone, settings.recompute)
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
         self.update_per_module = settings.update_per_module
@@ -272,18 +261,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
-        trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
         own = [name for name in self.boundaries if heads_key(name) in self.local_heads]
-        if set(trained) != set(own) and not self.warm_start:
-            raise ValueError(
-                f'the checkpoint is of the partition {describe_partition(trained)}, the model of '
-                f'{describe_partition(own)}; set model.local.warm_start=True to start '
-                'from it with fresh local heads'
-            )
-        for name in list(state_dict):
-            boundary = trained_boundaries([name.removeprefix(prefix)])
-            if boundary and boundary[0] not in self.boundaries:
-                del state_dict[name]
+        drop_other_heads(state_dict, prefix, self.boundaries, own, self.warm_start)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from ..backbones import BackboneTrace, Unit, UnrolledBackbone, numbered_emits, owned_parameters
 from ..partition import RecomputeGroup, module_groups, trace_feature_flow
 from ..partition.grouping import Recompute, check_groups
+from .partition_names import heads_key
 
 if TYPE_CHECKING:
     from .encoder_decoder import InfoProEncoderDecoder
@@ -112,21 +113,3 @@ def module_parameters(model: InfoProEncoderDecoder, index: int) -> dict[str, nn.
     else:
         owns.append(f'local_heads.{heads_key(model.boundaries[index])}')
     return owned_parameters(model, owns)
-
-
-def heads_key(boundary: str) -> str:
-    """Return a boundary's key in ``local_heads``: names of modules cannot hold dots."""
-    return boundary.replace('.', '-')
-
-
-def trained_boundaries(names: Sequence[str]) -> list[str]:
-    """Return the boundaries of the partition that a state dict's ``names`` were trained with."""
-    keys = [name.split('.')[1] for name in names if name.startswith('local_heads.')]
-    return [key.replace('-', '.') for key in dict.fromkeys(keys)]
-
-
-def describe_partition(boundaries: Sequence[str]) -> str:
-    """Return a partition as a person would say it."""
-    if not boundaries:
-        return 'no boundaries (K=1, end-to-end)'
-    return f'boundaries={list(boundaries)} (K={len(boundaries) + 1})'

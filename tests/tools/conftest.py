@@ -145,6 +145,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     return run_in_process
 
 
+def metrics_file(outcome: Outcome) -> Path:
+    """Return the file that `test` says it wrote."""
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith('written: ')]
+    return Path(line.removeprefix('written: '))
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run, to be read only."""

@@ -15,7 +15,7 @@ from mmseg_infopro.checkpoints import check_checkpoint
 from mmseg_infopro.exporting import check_same_output, own_types, plain_class, plain_config
 from mmseg_infopro.segmentors import supported_backbones
 from tests.models import build, model_config
-from tests.tools.conftest import ROOT, Run, Trained, write_config
+from tests.tools.conftest import ROOT, Run, Trained, metrics_file, write_config
 
 CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs'))
@@ -38,8 +38,8 @@ def test_plain_mmseg_gives_the_same_metrics(trained: Trained, run: Run, tmp_path
     outcome = run('export', trained.config, trained.checkpoint, '--out', 'plain')
     assert outcome.status == 0, outcome.err
     assert 'bit for bit' in outcome.out
-    run('test', trained.config, trained.checkpoint, '--work-dir', 'run')
-    ours = json.loads((tmp_path / 'run/metrics.json').read_text())['metrics']
+    evaluation = run('test', trained.config, trained.checkpoint, '--work-dir', 'run')
+    ours = json.loads(metrics_file(evaluation).read_text())['metrics']
     plain = subprocess.run(
         [sys.executable, '-c', PLAIN_TEST, 'plain/tiny.py', 'plain/iter_2.pth'],
         capture_output=True,

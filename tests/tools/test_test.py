@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_infopro.config_options import choose_work_dir, read_config
 from mmseg_infopro.testing import prepare_testing
-from tests.tools.conftest import Run, Trained, write_config
+from tests.tools.conftest import Run, Trained, metrics_file, write_config
 
 
 def evaluate(run: Run, trained: Trained, *args: object) -> dict[str, Any]:
     outcome = run('test', trained.config, trained.checkpoint, '--work-dir', 'run', *args)
     assert outcome.status == 0, outcome.err
-    return json.loads(Path('run/metrics.json').read_text())
+    return json.loads(metrics_file(outcome).read_text())
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,18 @@ def test_metrics_are_written(trained: Trained, run: Run, args: tuple[str, ...], 
     assert all(0 <= value <= 100 for value in content['metrics'].values())
 
 
+def test_metrics_lie_beside_the_log(trained: Trained, run: Run) -> None:
+    evaluate(run, trained)
+    (out,) = Path('run').rglob('metrics.json')
+    assert (out.parent / f'{out.parent.name}.log').is_file()
+    assert out.parent.parent == Path('run')
+
+
 def test_a_table_is_printed(trained: Trained, run: Run) -> None:
-    outcome = run('test', trained.config, trained.checkpoint, '--out', 'elsewhere/numbers.json')
-    metrics = json.loads(Path('elsewhere/numbers.json').read_text())['metrics']
+    out = 'elsewhere/numbers.json'
+    outcome = run('test', trained.config, trained.checkpoint, '--out', out)
+    assert metrics_file(outcome) == Path(out)
+    metrics = json.loads(Path(out).read_text())['metrics']
     (row,) = [line for line in outcome.out.splitlines() if '\u2502 mIoU' in line]
     assert f'{metrics["mIoU"]:.2f}' in row
 
@@ -52,6 +62,25 @@ def test_the_training_runs_config_stays(trained: Trained, run: Run, tmp_path: Pa
     evaluate(run, trained)
     assert (work_dir / trained.config.name).read_text() == before
     assert (work_dir / f'test_{trained.config.name}').is_file()
+
+
+@pytest.mark.parametrize(
+    ('config', 'name'),
+    [
+        ('repo/configs/streets/small.py', 'streets/small'),
+        ('configs/main.py', 'main'),
+        ('configs/old/configs/streets/small.py', 'streets/small'),
+        ('experiments/small.py', 'small'),
+        ('small.py', 'small'),
+    ],
+)
+def test_work_dirs_of_equal_file_names_differ(tmp_path: Path, config: str, name: str) -> None:
+    path = tmp_path / config
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    cfg = Config.fromfile(path)
+    choose_work_dir(cfg, None)
+    assert cfg.work_dir == f'work_dirs/{name}'
 
 
 @pytest.mark.parametrize(('mode', 'flips'), [('ms', [False]), ('ms-flip', [False, True])])
