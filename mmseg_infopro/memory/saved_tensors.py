@@ -52,8 +52,8 @@ class SavedTensors:
         self.positions = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
         self.sources = {_place(tensor): i for i, tensor in enumerate(tensors)}
         # A node of the graph holds them: inside of another function that is computed again, they
-        # are among its saved tensors.
-        self.node: Any = _Save.apply(torch.empty(0, requires_grad=True), *tensors).grad_fn
+        # are among its saved tensors. Older versions of torch drop a node's with its tensor.
+        self.holder: Tensor = _Save.apply(torch.empty(0, requires_grad=True), *tensors)
         self.unpacked: Sequence[Tensor] | None = None
 
     def hooks(self) -> AbstractContextManager:
@@ -102,7 +102,7 @@ class SavedTensors:
 
     def _inputs(self) -> Sequence[Tensor]:
         if self.unpacked is None:  # once: a checkpoint of torch's around gives no tensor twice
-            self.unpacked = self.node.saved_tensors
+            self.unpacked = self.holder.grad_fn.saved_tensors  # type: ignore[union-attr]
         return self.unpacked
 
     def _run_again(self) -> None:
