@@ -10,7 +10,7 @@ from .dry_step import (
     peak_beyond,
 )
 from .fake import UpperBounds, fake_copy
-from .gpu_autocast import gpu_autocast_rules
+from .gpu_rules import gpu_rules
 from .operations import Activations, ComputeOperation, Saved, measure_activations
 from .real_step import RealStep
 from .recompute import recompute
@@ -33,7 +33,7 @@ __all__ = [
     'dry_step_peak',
     'fake_copy',
     'format_bytes',
-    'gpu_autocast_rules',
+    'gpu_rules',
     'measure_activations',
     'parse_bytes',
     'peak_beyond',

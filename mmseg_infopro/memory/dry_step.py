@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .fake import UpperBounds, fake_copy
-from .gpu_autocast import gpu_autocast_rules
+from .gpu_rules import gpu_rules
 from .tracker import MemoryTracker
 
 
@@ -118,7 +118,7 @@ def dry_step(
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
-    with mode, gpu_autocast_rules():
+    with mode, gpu_rules():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
         tracker.track(fake_model.buffers(), 'buffers')

@@ -11,7 +11,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from ..memory import gpu_autocast_rules
+from ..memory import gpu_rules
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StepShape:
     @contextmanager
     def autocast_context(self) -> Iterator[None]:
         """Context of the forward pass: its precisions are those of a GPU."""
-        with gpu_autocast_rules(), torch.autocast('cpu', self.autocast, bool(self.autocast)):
+        with gpu_rules(), torch.autocast('cpu', self.autocast, bool(self.autocast)):
             yield
 
 

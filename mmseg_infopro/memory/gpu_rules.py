@@ -1,4 +1,4 @@
-"""Mixed precision on a CPU by the rules of a GPU, whose memory dry steps predict."""
+"""Bytes on a CPU by the rules of a GPU, whose memory dry steps predict."""
 
 from __future__ import annotations
 
@@ -31,18 +31,20 @@ TO_FP32 = (
 
 
 @contextmanager
-def gpu_autocast_rules() -> Iterator[None]:
-    """Context in which ``torch.autocast('cpu')`` chooses precisions as CUDA's does.
+def gpu_rules() -> Iterator[None]:
+    """Context in which tensors on a CPU have the bytes that they would have on a GPU.
 
     On a CPU, autocast leaves norms, softmax and upsampling in the reduced precision, which would
-    make the maps of a transformer half as large as they are on a GPU. Only operations that the
-    installed torch autocasts on CUDA are changed. Must not be nested.
+    make the maps of a transformer half as large as they are on a GPU; only operations that the
+    installed torch autocasts on CUDA are changed. Dropout saves a mask of floating-point numbers
+    there, and one of booleans on a GPU. Must not be nested.
     """
     library = Library('aten', 'IMPL')
     for name in IN_FP32:
         _override(library, name, _casting)
     for name in TO_FP32:
         _override(library, name, _returning)
+    library.impl('dropout', _fused_dropout, 'AutogradCPU')
     try:
         yield
     finally:
@@ -73,6 +75,10 @@ def _returning(operation: Any) -> Callable[..., Any]:
             return operation(tensor, *args, dtype=dtype)
 
     return to_fp32
+
+
+def _fused_dropout(tensor: Tensor, p: float, train: bool) -> Tensor:
+    return torch.ops.aten.native_dropout(tensor, p, train)[0] if train and p else tensor
 
 
 def _is_reduced(tensor: Tensor) -> bool:
