@@ -22,9 +22,9 @@ FAR = 14
 """In points; a label that is farther from its point has a line to it."""
 LINE_RIM = 2
 """On each side of a line, in pixels."""
-HIDING, AWAY = 100, 3
-"""How bad it is to hide a label or a marker, a pixel, and to be a pixel farther from one's point;
-to cross a line is 1."""
+HIDING, STRAY, AWAY = 100, 8, 3
+"""How bad it is to hide a label or a marker, a pixel, to be a pixel nearer to another point than to
+one's own, and to be a pixel farther from it; to cross a line is 1."""
 LEADER = dict(arrowstyle='-', color='0.6', linewidth=0.7, shrinkA=0, shrinkB=4)
 
 
@@ -54,7 +54,7 @@ def place_labels(
     order = sorted(range(len(spots)), key=lambda i: sum(_gap(spots[i], spot) for spot in spots))
     for index in order:
         size = _text_size(axes, texts[index])
-        box = _free_box(spots[index], size, taken, strokes, frame, pixels)
+        box = _free_box(index, spots, size, taken, strokes, frame, pixels)
         taken.append(box)
         centre = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
         x, y = figure.transFigure.inverted().transform(centre)
@@ -71,14 +71,16 @@ def place_labels(
 
 
 def _free_box(
-    spot: Spot,
+    index: int,
+    spots: Sequence[Spot],
     size: tuple[float, float],
     taken: Sequence[Bbox],
     strokes: Sequence[Bbox],
     frame: Bbox,
     pixels: float,
 ) -> Bbox:
-    """Return a free place for a label, near to its spot."""
+    """Return a free place for a label, near to its spot and to no other."""
+    spot = spots[index]
     boxes = [
         _beside(spot, size, distance * pixels, 2 * pi * turn / NUM_DIRECTIONS)
         for distance, turn in product(DISTANCES, range(NUM_DIRECTIONS))
@@ -88,7 +90,10 @@ def _free_box(
 
     def harm(box: Bbox) -> float:
         hidden = HIDING * sum(_overlap(box, other) for other in taken)
-        return hidden + sum(_overlap(box, line) for line in strokes) + AWAY * _distance(spot, box)
+        crossed = sum(_overlap(box, line) for line in strokes)
+        own = _distance(spot, box)
+        stray = own - min(_distance(other, box) for other in spots)
+        return hidden + crossed + STRAY * stray + AWAY * own
 
     return min(inside or boxes, key=harm)
 
