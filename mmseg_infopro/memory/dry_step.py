@@ -178,7 +178,12 @@ def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> Opti
     if wrapper_cfg.get('type') == 'AmpOptimWrapper':
         wrapper_cfg['type'] = DryAmpOptimWrapper
     with _silence():
-        return build_optim_wrapper(model, wrapper_cfg)
+        optim_wrapper = build_optim_wrapper(model, wrapper_cfg)
+    for group in optim_wrapper.param_groups:
+        # On a GPU torch updates all parameters at once by default, with temporaries for all.
+        if group.get('foreach', False) is None and not group.get('fused'):
+            group['foreach'] = True
+    return optim_wrapper
 
 
 @contextmanager

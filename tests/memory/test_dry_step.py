@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_infopro.memory import (
@@ -75,6 +76,33 @@ def test_the_parts_are_those_of_sgd_with_momentum():
     assert peak.parameters == peak.optimizer_state == num_bytes
     assert 0 <= peak.gradients <= num_bytes
     assert peak.activations == peak.total - 2 * num_bytes - peak.gradients
+
+
+class ManyWeights(BaseModel):
+    """Ten layers of equal size, and next to no activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(64, 64, bias=False) for _ in range(10))
+
+    def forward(self, inputs, mode):
+        return dict(loss=sum(layer(inputs).mean() for layer in self.layers))
+
+
+@pytest.mark.parametrize(
+    ('optimizer', 'layers'),
+    [
+        (dict(type='SGD', lr=0.1, momentum=0.9), 3 * 10),
+        (dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.1), 4 * 10),
+        (dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=0.1, foreach=False), 3 * 10 + 1),
+        (dict(type='AdamW', lr=0.1), 5 * 10),
+    ],
+)
+def test_an_update_makes_the_temporaries_of_a_gpu(optimizer, layers):
+    """Beside weights, gradients and state: a decayed gradient, or the root of Adam's variance."""
+    wrapper = dict(type='OptimWrapper', optimizer=optimizer)
+    peak = dry_step_peak(ManyWeights(), wrapper, lambda: dict(inputs=torch.rand(1, 64)))
+    assert peak.total == pytest.approx(layers * 64 * 64 * 4, rel=0.02)
 
 
 def test_a_dry_step_leaves_the_model_as_it_was():
