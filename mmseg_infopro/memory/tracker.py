@@ -16,6 +16,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 OTHER = 'activations'
 _ADD = torch.ops.aten.add.Tensor
+Uses = tuple[int, int]
+"""Of a tensor, and of its storage."""
 
 
 class MemoryTracker(TorchDispatchMode):
@@ -102,7 +104,7 @@ class MemoryTracker(TorchDispatchMode):
             self.peak_bytes = self.alive_bytes.copy()
 
 
-def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: int) -> bool:
+def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: Uses | None) -> bool:
     """Whether autograd, out of reach of dispatch modes, would add ``value`` to ``total`` in place.
 
     The conditions are those of torch's ``InputBuffer``: nobody else holds the sum so far.
@@ -114,7 +116,7 @@ def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: int) -> bool:
         uses: See :func:`uses_by_autograd`.
     """
     return (
-        uses != -1
+        uses is not None
         and torch._C._current_graph_task_id() != -1
         and not torch.is_grad_enabled()
         and not alpha
@@ -122,19 +124,15 @@ def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: int) -> bool:
         and (total.shape, total.dtype) == (value.shape, value.dtype)
         and total.layout is torch.strided
         and torch.ops.aten.is_non_overlapping_and_dense(total)
-        and uses == total._use_count()  # type: ignore[attr-defined]
-        and torch._C._storage_Use_Count(total.untyped_storage()._cdata) == _STORAGE_USES
+        and uses == _uses(total)
     )
 
 
-_STORAGE_USES = 2  # by the tensor, and by the Python object that untyped_storage() returns
-
-
 @cache
-def uses_by_autograd() -> int:
+def uses_by_autograd() -> Uses | None:
     """Return the uses that a dispatch mode counts of a tensor which only autograd's engine holds.
 
-    Measured on a graph in which two gradients meet; -1 where torch does not count uses.
+    Measured on a graph in which two gradients meet; None where torch does not count uses.
     """
     counter = _UseCounter()
     point = torch.zeros(2, requires_grad=True)
@@ -145,12 +143,18 @@ def uses_by_autograd() -> int:
 
 
 class _UseCounter(TorchDispatchMode):
-    uses = -1
+    uses: Uses | None = None
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Run the operation; count the uses of a gradient that is added to."""
         if func is _ADD and torch._C._current_graph_task_id() != -1:
-            self.uses = getattr(args[0], '_use_count', lambda: -1)()
+            self.uses = _uses(args[0])
         return func(*args, **(kwargs or {}))
+
+
+def _uses(tensor: Tensor) -> Uses | None:
+    if not hasattr(tensor, '_use_count'):
+        return None
+    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)

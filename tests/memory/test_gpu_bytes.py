@@ -22,8 +22,18 @@ CONFIGS = [
     'vit/vit_deit-s16_upernet_8xb2-160k_ade20k-512x512.py',
 ]
 
+
+def fake_cuda_works() -> bool:
+    """Older versions of torch ask for a driver even for fake tensors."""
+    try:
+        with FakeTensorMode():
+            return torch.backends.cuda.is_built() and torch.zeros(1).to('cuda').is_cuda
+    except RuntimeError:
+        return False
+
+
 pytestmark = pytest.mark.skipif(
-    not torch.backends.cuda.is_built(), reason='needs a torch built for CUDA, but no GPU'
+    not fake_cuda_works(), reason='needs a torch built for CUDA, newer ones without a GPU'
 )
 
 
