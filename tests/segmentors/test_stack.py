@@ -8,117 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.dataset import pseudo_collate
-from mmengine.hooks import EMAHook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 from mmseg.models.segmentors import SegTTAModel
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from tests.cpu_amp import CpuAmpOptimWrapper
-from tests.models import BN, batch, build, gradients, model_config
-
-BOUNDARY = 'layer2.1'
-TWO = dict(
-    boundaries=[BOUNDARY],
-    heads=[dict(type='FCNHead', channels=8, num_convs=1, concat_input=False, dropout_ratio=0)],
+from tests.models import batch, build, gradients, model_config
+from tests.segmentors.by_hand import (
+    AMP,
+    BOUNDARY,
+    CUSTOM_KEYS,
+    SGD,
+    STEPS,
+    TWO,
+    assert_close,
+    groups_by_hand,
+    model_of,
+    train,
+    train_by_hand,
 )
-LR, MOMENTUM, STEPS = 0.05, 0.9, 4
-SGD = dict(type='SGD', lr=LR, momentum=MOMENTUM, weight_decay=1e-3)
-AMP = dict(type=CpuAmpOptimWrapper.__name__)
-CUSTOM_KEYS = {
-    'backbone.stem': dict(lr_mult=0.1),
-    'backbone.layer1': dict(lr_mult=0.2, decay_mult=0.5),
-    'local_heads': dict(lr_mult=2.0),
-    'conv_seg': dict(lr_mult=10.0, decay_mult=0.0),
-}
-
-
-def model_of(local: Any, norm: dict[str, Any] = BN, **backbone: Any) -> Any:
-    cfg = model_config(local=local, norm=norm)
-    cfg['backbone'].update(backbone)
-    return build(cfg)
-
-
-def train(model: Any, **wrapper: Any) -> list[dict[str, Tensor]]:
-    """Train as a Runner does; return what is logged."""
-    optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(SGD), **wrapper))
-    return [model.train_step(batch(size=32, seed=step), optim_wrapper) for step in range(STEPS)]
-
-
-def loss_by_hand(model: Any, data: dict[str, Any]) -> Tensor:
-    """Sum the losses of two modules in one graph that is cut at the border."""
-    data = model.data_preprocessor(deepcopy(data), True)
-    backbone, samples = model.backbone, data['data_samples']
-    border = backbone.layer2(backbone.layer1(backbone.maxpool(backbone.stem(data['inputs']))))
-    third = backbone.layer3(border.detach())
-    features = [None, None, third, backbone.layer4(third)]
-    (local_head,) = model.local_heads['layer2-1']
-    losses = [
-        local_head.loss([border], samples, {}),
-        model.decode_head.loss(features, samples, {}),
-        model.auxiliary_head.loss(features, samples, {}),
-    ]
-    return torch.stack([head_losses['loss_ce'] for head_losses in losses]).sum()
-
-
-def train_by_hand(
-    model: Any,
-    groups: Any = None,
-    max_norm: float | None = None,
-    accumulate: int = 1,
-    autocast: bool = False,
-) -> None:
-    """Train with torch alone."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(groups or parameters, LR, MOMENTUM, weight_decay=1e-3)
-    for step in range(STEPS):
-        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
-            loss = loss_by_hand(model, batch(size=32, seed=step))
-        (loss / accumulate).backward()
-        if (step + 1) % accumulate:
-            continue
-        if max_norm is not None:
-            norm = torch.stack([p.grad.square().sum() for p in parameters]).sum().sqrt()
-            for parameter in parameters:
-                parameter.grad.mul_(min(1.0, max_norm / norm.item()))
-        optimizer.step()
-        optimizer.zero_grad()
-
-
-def groups_by_hand(model: Any) -> list[dict[str, Any]]:
-    """What the custom keys say; the longest key that occurs in a name counts."""
-
-    def settings(name: str) -> tuple[float, float]:
-        if 'backbone.stem' in name:
-            return 0.1 * LR, 1e-3
-        if 'backbone.layer1' in name:
-            return 0.2 * LR, 0.5e-3
-        if 'local_heads' in name:
-            return 2.0 * LR, 1e-3
-        return (10.0 * LR, 0.0) if 'conv_seg' in name else (LR, 1e-3)
-
-    return [
-        dict(params=[parameter], lr=settings(name)[0], weight_decay=settings(name)[1])
-        for name, parameter in model.named_parameters()
-    ]
-
-
-def assert_close(model: Any, twin: Any, rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    actual, expected = model.state_dict(), twin.state_dict()
-    assert actual.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(actual[name], value, rtol=rtol, atol=atol, msg=name)
 
 
 @pytest.mark.parametrize(
@@ -234,102 +146,6 @@ def test_a_copy_trains_itself() -> None:
     )
     assert gradients(copy).keys() == {name for name, _ in copy.named_parameters()}
     assert not gradients(model)
-
-
-def train_with_ema(model: Any, momentum: float) -> Any:
-    """Return the averaged model of mmengine's hook."""
-    hook = EMAHook(momentum=momentum)
-    runner = SimpleNamespace(model=model, iter=0)
-    hook.before_run(runner)
-    optim_wrapper = build_optim_wrapper(model, dict(optimizer=dict(SGD)))
-    for runner.iter in range(STEPS):
-        model.train_step(batch(size=32, seed=runner.iter), optim_wrapper)
-        hook.after_train_iter(runner, runner.iter)
-    return hook.ema_model.module
-
-
-def test_the_average_of_one_module_is_plain_mmsegs_bit_for_bit() -> None:
-    ours, plain = (train_with_ema(model_of(local), 0.3) for local in (dict(num_modules=1), None))
-    assert_close(ours, plain, rtol=0, atol=0)
-
-
-def test_the_average_is_over_the_weights_of_all_modules() -> None:
-    model = model_of(TWO)
-    twin, average = deepcopy(model), deepcopy(model)
-    averaged = train_with_ema(model, 0.3)
-    optimizer = torch.optim.SGD(twin.parameters(), LR, MOMENTUM, weight_decay=1e-3)
-    for step in range(STEPS):
-        optimizer.zero_grad()
-        loss_by_hand(twin, batch(size=32, seed=step)).backward()
-        optimizer.step()
-        weight = 0.3 if step else 1.0  # mmengine starts the average after the first step
-        with torch.no_grad():
-            for mean, parameter in zip(average.parameters(), twin.parameters(), strict=True):
-                mean.mul_(1 - weight).add_(weight * parameter)
-    for buffer, source in zip(average.buffers(), twin.buffers(), strict=True):
-        buffer.copy_(source)
-    assert_close(averaged, average)
-
-
-class Batches(Dataset):
-    """The same images in every run."""
-
-    def __len__(self) -> int:
-        return 2 * STEPS
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {key: value[0] for key, value in batch(32, 1, seed=index).items()}
-
-
-def ema_runner(work_dir: Path, **resume: Any) -> Runner:
-    return Runner(
-        model=model_of(TWO),
-        work_dir=str(work_dir),
-        train_dataloader=DataLoader(Batches(), batch_size=2, collate_fn=pseudo_collate),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=STEPS),
-        optim_wrapper=dict(optimizer=dict(SGD)),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2)),
-        custom_hooks=[dict(type='EMAHook', momentum=0.3)],
-        experiment_name=work_dir.name,
-        log_level='ERROR',
-        default_scope='mmseg',
-        **resume,
-    )
-
-
-@pytest.fixture(scope='module')
-def averaged_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Runner]:
-    """A run that never stopped, and one that resumed half way."""
-    folder = tmp_path_factory.mktemp('ema')
-    middle = dict(load_from=str(folder / 'straight/iter_2.pth'), resume=True)
-    runners = []
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        for name, resume in (('straight', {}), ('resumed', middle)):
-            runners.append(ema_runner(folder / name, **resume))
-            runners[-1].train()
-    return runners
-
-
-def averaged_model(runner: Runner) -> Any:
-    (hook,) = [hook for hook in runner.hooks if isinstance(hook, EMAHook)]
-    return hook.ema_model.module.eval()
-
-
-def test_an_average_resumes_bit_for_bit(averaged_runs: list[Runner]) -> None:
-    straight, resumed = averaged_runs
-    assert_close(averaged_model(resumed), averaged_model(straight), rtol=0, atol=0)
-    assert_close(resumed.model, straight.model, rtol=0, atol=0)
-
-
-def test_the_averaged_model_predicts_with_its_own_weights(averaged_runs: list[Runner]) -> None:
-    image = torch.randn(1, 3, 32, 32)
-    for runner in averaged_runs:
-        saved = torch.load(Path(runner.work_dir, 'iter_4.pth'), weights_only=False)
-        plain = model_of(None).eval()
-        plain.load_state_dict(saved['state_dict'], strict=False)
-        trained = deepcopy(runner.model).eval()
-        assert torch.equal(averaged_model(runner)(image), plain(image))
-        assert not torch.equal(trained(image), plain(image))
 
 
 def test_test_time_augmentation_is_plain_mmsegs() -> None:
