@@ -92,7 +92,7 @@ def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        *parents, name = Path(cfg.filename).with_suffix('').parts
+        *parents, name = Path(cfg.filename).resolve().with_suffix('').parts
         below = parents[::-1].index('configs') if 'configs' in parents else 0
         cfg.work_dir = str(Path('work_dirs', *parents[len(parents) - below :], name))
 
