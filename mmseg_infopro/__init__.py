@@ -8,15 +8,15 @@ from .dependencies import require_mmseg
 
 require_mmseg()
 
-from . import backbones, config_scopes, datasets, hooks, local_heads, parallel, segmentors  # noqa: E402
-from .localizing import localize  # noqa: E402
-from .partition import resolve  # noqa: E402
+from . import backbones, config, datasets, hooks, local_heads, parallel, segmentors  # noqa: E402
+from .config.localize import localize  # noqa: E402
+from .config.resolve import resolve  # noqa: E402
 
 __version__ = '0.1.0'
 
 __all__ = [
     'backbones',
-    'config_scopes',
+    'config',
     'datasets',
     'hooks',
     'local_heads',

@@ -23,23 +23,15 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from rich.console import Console
 
-from mmseg_infopro.benchmarking import (
-    PRECISIONS,
-    Report,
-    benchmark_rows,
-    can_time,
-    describe_machine,
-    draw_report,
-    methods_to_compare,
-    plan_trials,
-    remarks,
-    report_tables,
-    time_trials,
-)
 from mmseg_infopro.commands import check_outputs, command, progress_bar
-from mmseg_infopro.comparing import override_step
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.partition import RECOMPUTE, dry_config_step, step_shape
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.step import dry_config_step, step_shape
+from mmseg_infopro.local.settings import RECOMPUTE
+from mmseg_infopro.report.baselines import override_step
+from mmseg_infopro.report.methods import PRECISIONS, methods_to_compare, plan_trials
+from mmseg_infopro.report.rows import benchmark_rows
+from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
+from mmseg_infopro.report.timing import can_time, describe_machine, time_trials
 
 
 def parse_args() -> argparse.Namespace:

@@ -28,7 +28,14 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import command, progress_bar
-from mmseg_infopro.coverage import STEPS, WORKS, Coverage, cover, installed_configs, signature
+from mmseg_infopro.report.coverage import (
+    STEPS,
+    WORKS,
+    Coverage,
+    cover,
+    installed_configs,
+    signature,
+)
 
 COLUMNS = ('family', 'configs', 'plain steps')
 

@@ -28,16 +28,14 @@ from rich.table import Table
 warnings.filterwarnings('ignore')
 
 from mmseg_infopro.commands import command, progress_bar  # noqa: E402
-from mmseg_infopro.config_options import read_config  # noqa: E402
+from mmseg_infopro.config.read import read_config  # noqa: E402
+from mmseg_infopro.config.resolve import resolve  # noqa: E402
+from mmseg_infopro.config.step import config_peak, set_partition  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
-from mmseg_infopro.datasets.label_statistics import (  # noqa: E402
-    class_counts,
-    constant_prediction_scores,
-)
+from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
-from mmseg_infopro.partition import config_peak, resolve, set_partition  # noqa: E402
-from mmseg_infopro.pictures import comparison_figure, make_example  # noqa: E402
-from mmseg_infopro.training import prepare_training  # noqa: E402
+from mmseg_infopro.report.pictures import comparison_figure, make_example  # noqa: E402
+from mmseg_infopro.run.training import prepare_training  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 CONFIG = CONFIGS / 'streets/infopro_deeplabv3_r18.py'

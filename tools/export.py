@@ -16,8 +16,8 @@ from pathlib import Path
 from mmengine.config import DictAction
 
 from mmseg_infopro.commands import command
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.exporting import export
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.run.export import export
 
 
 def parse_args() -> argparse.Namespace:

@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import check_outputs, command, progress_bar
-from mmseg_infopro.comparing import end_to_end_forms, override_step
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.fitting import Cap, LocalFitter, Row, fit_end_to_end
-from mmseg_infopro.localizing import inheriting_config
-from mmseg_infopro.memory import parse_bytes
-from mmseg_infopro.partition import DEFAULT_MARGIN, RECOMPUTE, describe_peak
+from mmseg_infopro.config.fit_cap import describe_peak
+from mmseg_infopro.config.localize import inheriting_config
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
+from mmseg_infopro.measure.sizes import parse_bytes
+from mmseg_infopro.report.baselines import end_to_end_forms, override_step
+from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
 
 
 def parse_args() -> argparse.Namespace:

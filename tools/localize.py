@@ -14,13 +14,14 @@ from pathlib import Path
 from rich.console import Console
 
 from mmseg_infopro.commands import command
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.localizing import (
+from mmseg_infopro.config.localize import (
     add_partition_arguments,
     apply_partition_arguments,
     inheriting_config,
 )
-from mmseg_infopro.partition import PARTITION_KEYS, resolve
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.resolve import resolve
+from mmseg_infopro.local.settings import PARTITION_KEYS
 
 
 def parse_args() -> argparse.Namespace:

@@ -24,12 +24,14 @@ from mmengine.registry import DefaultScope
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.benchmarking import real_config_step, time_in_rounds
 from mmseg_infopro.commands import check_outputs, command, progress_bar
-from mmseg_infopro.comparing import alternatives, override_step
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.memory import DryStep, draw_timelines
-from mmseg_infopro.partition import dry_config_step
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.measure.dry_step import DryStep
+from mmseg_infopro.measure.step_time import time_in_rounds
+from mmseg_infopro.report.baselines import alternatives, override_step
+from mmseg_infopro.report.timeline import draw_timelines
+from mmseg_infopro.report.timing import real_config_step
 
 
 def parse_args() -> argparse.Namespace:

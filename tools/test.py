@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import command
-from mmseg_infopro.config_options import choose_work_dir, read_config
+from mmseg_infopro.config.read import choose_work_dir, read_config
 from mmseg_infopro.parallel import cpu_process_group
-from mmseg_infopro.testing import TTA_MODES, prepare_testing
+from mmseg_infopro.run.evaluation import TTA_MODES, prepare_testing
 
 
 def parse_args() -> argparse.Namespace:

@@ -18,11 +18,11 @@ from mmengine.config import DictAction
 from mmengine.runner import Runner
 
 from mmseg_infopro.commands import command, traceback_in_log
-from mmseg_infopro.config_options import choose_work_dir, read_config, use_amp
+from mmseg_infopro.config.localize import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import explained_out_of_memory
-from mmseg_infopro.localizing import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.parallel import cpu_process_group
-from mmseg_infopro.training import prepare_training
+from mmseg_infopro.run.training import prepare_training
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from ..memory import UpperBounds, fake_copy
+from ..measure.fake import UpperBounds, fake_copy
 from .unrolled import Feature, UnrolledBackbone, numbered_emits
 
 FeatureSize = torch.Size | list[torch.Size]

@@ -1,9 +1,9 @@
 """Data sets, checked loading, and generated street scenes."""
 
-from mmseg_infopro.datasets.camvid import CamVidDataset
-from mmseg_infopro.datasets.checks import check_data
-from mmseg_infopro.datasets.loading import LoadCheckedAnnotations, LoadCheckedImage
-from mmseg_infopro.datasets.stream import SeededDataset, StreamSampler
+from .camvid import CamVidDataset
+from .checks import check_data
+from .loading import LoadCheckedAnnotations, LoadCheckedImage
+from .stream import SeededDataset, StreamSampler
 
 __all__ = [
     'CamVidDataset',

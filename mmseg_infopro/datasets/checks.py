@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmseg_infopro.datasets.image_files import file_defect, first_few
+from .image_files import file_defect, first_few
 
 SPLITS = ('train', 'val', 'test')
 TRAIN_IDS, POLYGONS = '_labelTrainIds.png', '_polygons.json'

@@ -15,8 +15,8 @@ from cityscapesscripts.helpers.labels import name2label
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 from PIL import Image
 
-from mmseg_infopro.datasets.image_files import file_defect, first_few
-from mmseg_infopro.datasets.parallel import in_parallel
+from .image_files import file_defect, first_few
+from .parallel import in_parallel
 
 OFFICIAL_COUNTS = {'train': 2975, 'val': 500, 'test': 1525}
 IMAGE, POLYGONS = '_leftImg8bit.png', '_gtFine_polygons.json'

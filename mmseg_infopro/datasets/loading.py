@@ -10,7 +10,7 @@ from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from mmseg_infopro.datasets.image_files import HEAD_BYTES, PNG, TAIL_BYTES, bytes_defect
+from .image_files import HEAD_BYTES, PNG, TAIL_BYTES, bytes_defect
 
 IGNORED = 255
 PNG_BIT_DEPTH = 24

@@ -13,8 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..memory import format_bytes, parse_bytes
-from ..partition import CONTEXT_MARGIN, config_peak
+from ..config.step import config_peak
+from ..local.settings import CONTEXT_MARGIN
+from ..measure.sizes import format_bytes, parse_bytes
 
 TOLERANCE = 0.1
 """How far the peak may be from the predicted one, as a share of that, before it is warned of."""

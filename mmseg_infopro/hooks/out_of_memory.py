@@ -11,7 +11,7 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..memory import format_bytes
+from ..measure.sizes import format_bytes
 from .memory_hook import MemoryHook
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
-from ..segmentors.local_step import local_train_step
+from ..local.step import local_train_step
 from .gradient_average import GradientAverage
 
 Output = TypeVar('Output')

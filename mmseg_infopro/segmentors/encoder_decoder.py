@@ -15,26 +15,18 @@ from mmseg.utils import OptSampleList, SampleList, add_prefix
 from torch import Tensor, nn
 
 from ..backbones import Feature, State, numbered_emits, trace_backbone
+from ..backbones.supported import check_backbone, image_channels
+from ..local.feature_flow import auxiliary_heads, neck_and_heads
+from ..local.module import LocalModule, cut_model, module_parameters
+from ..local.names import drop_other_heads, heads_key
+from ..local.settings import LocalSettings, read_local_settings
+from ..local.step import local_train_step
+from ..local.units import Retained, compile_units, detached, run_units
+from ..local.update import unshared_parameters
 from ..local_heads import build_local_heads, head_losses, loss_weights
-from ..memory import recomputing
-from ..partition import (
-    LocalSettings,
-    auxiliary_heads,
-    choose_boundaries,
-    neck_and_heads,
-    read_local_settings,
-)
-from .backbone_facts import check_backbone, image_channels
-from .lean_prediction import chunks_argmax, predict_in_chunks
-from .local_modules import (
-    LocalModule,
-    cut_model,
-    module_parameters,
-)
-from .local_step import local_train_step
-from .module_update import unshared_parameters
-from .partition_names import drop_other_heads, heads_key
-from .units import Retained, compile_units, detached, run_units
+from ..planning.choosing import choose_boundaries
+from ..recompute.layers import recomputing
+from .chunked_argmax import chunks_argmax, predict_in_chunks
 
 SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
 """Attributes of the decode head that local heads take over."""
@@ -47,7 +39,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
     Args:
         args: As for :class:`EncoderDecoder`.
         local: How to cut and what trains the modules, see
-            :class:`mmseg_infopro.partition.LocalSettings`.
+            :class:`mmseg_infopro.local.settings.LocalSettings`.
         kwargs: As for :class:`EncoderDecoder`; the backbone must be an unrolled one.
 
     Raises:

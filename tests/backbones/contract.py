@@ -11,12 +11,7 @@ from mmseg.registry import MODELS
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from mmseg_infopro.backbones import (
-    boundary_names,
-    numbered_emits,
-    owned_parameters,
-    trace_backbone,
-)
+from mmseg_infopro.backbones import boundary_names, numbered_emits, owned_parameters, trace_backbone
 from tests.models import BN, NUM_CLASSES, KeepGradients, batch, gradients
 
 HEAD = dict(

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_infopro.comparing import end_to_end_forms
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.partition import dry_config_step, resolve
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.resolve import resolve
+from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.report.baselines import end_to_end_forms
 
 LEAN = str(Path(__file__).resolve().parents[2] / 'configs/cityscapes/lean_deeplabv3_r101.py')
 

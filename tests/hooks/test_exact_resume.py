@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mmseg_infopro.checkpoints import check_checkpoint
+from mmseg_infopro.run.checkpoints import check_checkpoint
 
 BuildRunner = Callable[..., Runner]
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from mmseg_infopro.hooks import FirstStepCheckHook
 from mmseg_infopro.parallel import LocalDataParallel
-from mmseg_infopro.training import add_hooks
+from mmseg_infopro.run.training import add_hooks
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import batch, build, model_config
 

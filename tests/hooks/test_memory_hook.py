@@ -14,10 +14,10 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmseg_infopro.config.step import config_peak
 from mmseg_infopro.hooks import MemoryHook, explained_out_of_memory
 from mmseg_infopro.hooks import memory_hook as module
 from mmseg_infopro.hooks.memory_hook import predict_peak
-from mmseg_infopro.partition import config_peak
 from tests.models import model_config
 
 BuildRunner = Callable[..., Runner]

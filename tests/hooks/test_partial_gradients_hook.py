@@ -14,9 +14,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_infopro.checkpoints import check_checkpoint
 from mmseg_infopro.hooks import PartialGradientsHook
 from mmseg_infopro.parallel import LocalDataParallel
+from mmseg_infopro.run.checkpoints import check_checkpoint
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.hooks.test_exact_resume import assert_equal
 from tests.models import GN, batch, build, gradients, model_config

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_infopro.backbones import FeatureShape
 from mmseg_infopro.local_heads import build_local_heads
-from mmseg_infopro.memory import peak_beyond
+from mmseg_infopro.measure.dry_step import peak_beyond
 
 NUM_CLASSES = 5
 

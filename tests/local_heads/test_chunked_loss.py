@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_infopro.local_heads import ChunkedLoss
-from mmseg_infopro.memory import peak_beyond
+from mmseg_infopro.measure.dry_step import peak_beyond
 
 NUM_CLASSES = 4
 ONE = dict(in_channels=8, in_index=0)

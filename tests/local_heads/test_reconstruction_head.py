@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmseg_infopro.memory import peak_beyond
+from mmseg_infopro.measure.dry_step import peak_beyond
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 

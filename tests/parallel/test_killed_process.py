@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from mmengine.device import get_device
 
-from mmseg_infopro.checkpoints import check_checkpoint
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
+from mmseg_infopro.run.checkpoints import check_checkpoint
 from tests.tools.conftest import ROOT, write_config
 from tests.tools.test_scripts import free_port
 

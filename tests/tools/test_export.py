@@ -11,9 +11,9 @@ import torch
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from mmseg_infopro.checkpoints import check_checkpoint
-from mmseg_infopro.exporting import check_same_output, own_types, plain_class, plain_config
-from mmseg_infopro.segmentors import supported_backbones
+from mmseg_infopro.backbones.supported import supported_backbones
+from mmseg_infopro.run.checkpoints import check_checkpoint
+from mmseg_infopro.run.export import check_same_output, own_types, plain_class, plain_config
 from tests.models import build, model_config
 from tests.tools.conftest import ROOT, Run, Trained, metrics_file, write_config
 
@@ -82,7 +82,7 @@ def test_a_failed_export_leaves_nothing(
     def disagree(*_: object) -> None:
         raise ValueError('the plain model gives other logits')
 
-    monkeypatch.setattr('mmseg_infopro.exporting.check_same_output', disagree)
+    monkeypatch.setattr('mmseg_infopro.run.export.check_same_output', disagree)
     assert 'other logits' in run('export', trained.config, trained.checkpoint, '--out', 'e').error
     assert list(tmp_path.iterdir()) == []
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_infopro import fitting
-from mmseg_infopro.comparing import end_to_end_forms, override_step
-from mmseg_infopro.config_options import read_config
-from mmseg_infopro.fitting import Cap, fit_end_to_end, largest
-from mmseg_infopro.memory import parse_bytes
-from mmseg_infopro.partition import FailedStepError, dry_config_step, step_shape
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.step import FailedStepError, dry_config_step, step_shape
+from mmseg_infopro.measure.sizes import parse_bytes
+from mmseg_infopro.report import fitting
+from mmseg_infopro.report.baselines import end_to_end_forms, override_step
+from mmseg_infopro.report.fitting import Cap, fit_end_to_end, largest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'

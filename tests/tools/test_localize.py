@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_infopro.config_options import read_config
+from mmseg_infopro.config.read import read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'

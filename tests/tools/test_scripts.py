@@ -11,7 +11,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mmseg_infopro.checkpoints import check_checkpoint
+from mmseg_infopro.run.checkpoints import check_checkpoint
 from tests.tools.conftest import ROOT
 
 SCRIPTS = ('dist_train', 'dist_test', 'slurm_train')

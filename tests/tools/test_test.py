@@ -10,8 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmseg_infopro.config_options import choose_work_dir, read_config
-from mmseg_infopro.testing import prepare_testing
+from mmseg_infopro.config.read import choose_work_dir, read_config
+from mmseg_infopro.run.evaluation import prepare_testing
 from tests.tools.conftest import Run, Trained, metrics_file, write_config
 
 

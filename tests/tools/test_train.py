@@ -9,8 +9,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from mmseg_infopro.checkpoints import check_checkpoint
-from mmseg_infopro.segmentors import trained_boundaries
+from mmseg_infopro.local.names import trained_boundaries
+from mmseg_infopro.run.checkpoints import check_checkpoint
 from tests.tools.conftest import ROOT, Run, Trained, write_config
 
 ON_CPU = pytest.mark.skipif(get_device() != 'cpu', reason='there is an accelerator')

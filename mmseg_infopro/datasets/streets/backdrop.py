@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets import roadside
-from mmseg_infopro.datasets.streets.shapes import (
-    Colour,
-    Patch,
-    Shadow,
-    Shape,
-    ellipse,
-    pick,
-    rectangle,
-    shade,
-)
-from mmseg_infopro.datasets.streets.street import Street
+from ..streets import roadside
+from .shapes import Colour, Patch, Shadow, Shape, ellipse, pick, rectangle, shade
+from .street import Street
 
 
 def sky(street: Street) -> list[Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets.shapes import (
+from .shapes import (
     Camera,
     Colour,
     Patch,

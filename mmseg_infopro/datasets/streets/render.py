@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mmseg_infopro.datasets.streets.scene import Scene
-from mmseg_infopro.datasets.streets.shapes import Patch, Shadow, Shape
+from .scene import Scene
+from .shapes import Patch, Shadow, Shape
 
 MIN_PIXELS = 8
 """Outlines smaller than this are neither painted nor labelled."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets.shapes import (
+from .shapes import (
     Camera,
     Colour,
     Patch,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets import figures, roadside
-from mmseg_infopro.datasets.streets.backdrop import ego_vehicle, ground, sky
-from mmseg_infopro.datasets.streets.shapes import Camera, Shadow, Shape
-from mmseg_infopro.datasets.streets.street import MOOD_SHARES, MOODS, Mood, Street, Thing
-from mmseg_infopro.datasets.streets.traffic import Traffic
+from ..streets import figures, roadside
+from .backdrop import ego_vehicle, ground, sky
+from .shapes import Camera, Shadow, Shape
+from .street import MOOD_SHARES, MOODS, Mood, Street, Thing
+from .traffic import Traffic
 
 Maker = Callable[[np.random.Generator, Camera, tuple[float, float]], list[Shape | Shadow]]
 

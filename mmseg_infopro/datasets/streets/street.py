@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets.shapes import Camera, Colour, Shadow, Shape
+from .shapes import Camera, Colour, Shadow, Shape
 
 Thing = tuple[float, list[Shape | Shadow]]
 """What stands on the street, with its distance in metres."""

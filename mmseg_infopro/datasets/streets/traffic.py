@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmseg_infopro.datasets.streets.shapes import Patch, Shape
-from mmseg_infopro.datasets.streets.street import Street, Thing
-from mmseg_infopro.datasets.streets.vehicles import LENGTH, vehicle
+from .shapes import Patch, Shape
+from .street import Street, Thing
+from .vehicles import LENGTH, vehicle
 
 
 class Traffic:

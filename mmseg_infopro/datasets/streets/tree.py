@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmseg_infopro.datasets.parallel import in_parallel
-from mmseg_infopro.datasets.streets.render import Image8, render
-from mmseg_infopro.datasets.streets.scene import build_scene
+from ..parallel import in_parallel
+from .render import Image8, render
+from .scene import build_scene
 
 MANIFEST = 'streets.json'
 SPLITS = ('train', 'val')

@@ -8,18 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmseg_infopro.datasets.streets.shapes import (
-    Camera,
-    Colour,
-    Patch,
-    Points,
-    Shadow,
-    Shape,
-    ellipse,
-    pick,
-    rectangle,
-    shade,
-)
+from .shapes import Camera, Colour, Patch, Points, Shadow, Shape, ellipse, pick, rectangle, shade
 
 GLASS: Colour = (52, 66, 80)
 RUBBER: Colour = (24, 24, 27)

@@ -1,0 +1,245 @@
+"""From a memory cap to the fewest modules, and the least recomputing, that stay within it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmseg.models.segmentors import EncoderDecoder
+
+from ..local.settings import LocalSettings, check_num_modules
+from ..measure.dry_step import DryStep
+from ..measure.sizes import format_bytes, parse_bytes
+from ..planning.boundaries import StepBytes, module_peaks, plan_boundaries
+from ..planning.recompute import plan_recompute
+from ..planning.unit_costs import measure_step
+from ..recompute.groups import Recompute, RecomputeGroup
+from .step import (
+    build_end_to_end,
+    dry_config_step,
+    explained_failure,
+    set_partition,
+    step_shape,
+    updates_per_module,
+)
+
+PLANNING_ERROR = 1.1
+"""A plan's peak is taken to be at most this factor above that of the dry step."""
+NUM_TARGETS = 4
+"""Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A partition, and the dry step of the config with it."""
+
+    boundaries: tuple[str, ...]
+    recompute: Recompute
+    step: DryStep
+
+    @property
+    def num_modules(self) -> int:
+        """Return K."""
+        return len(self.boundaries) + 1
+
+
+class NothingFitsError(ValueError):
+    """No partition stays within the cap.
+
+    Attributes:
+        smallest: The one with the smallest peak that was found.
+    """
+
+    def __init__(self, message: str, smallest: Fit) -> None:
+        super().__init__(message)
+        self.smallest = smallest
+
+
+def tensor_cap(settings: LocalSettings) -> int:
+    """Return the bytes that a cap leaves for tensors.
+
+    Raises:
+        ValueError: The margin leaves nothing of it.
+    """
+    cap, margin = parse_bytes(settings.memory_cap or 0), settings.margin_bytes
+    if cap <= margin:
+        raise ValueError(
+            f'local.memory_cap must be above local.memory_margin={settings.memory_margin}, '
+            f'got {settings.memory_cap}: ask for more, or set model.local.memory_margin'
+        )
+    return cap - margin
+
+
+def fit_cap(
+    cfg: Config,
+    settings: LocalSettings,
+    num_modules: range | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Fit:
+    """Find the fewest modules, then the fewest repeated FLOPs, within ``settings.memory_cap``.
+
+    Every candidate takes a dry step, so that what is returned is within the cap and not only
+    planned to be.
+
+    Args:
+        cfg: With a segmentor that trains in local modules.
+        settings: Its ``model.local``.
+        num_modules: Those to try, in order; all if not given.
+        report: Is told of every dry step; the log if not given.
+
+    Raises:
+        NothingFitsError: No partition stays within the cap.
+        ValueError: The margin leaves nothing of it.
+    """
+    cap = tensor_cap(settings)
+    report = report or MMLogger.get_current_instance().info
+    model = build_end_to_end(cfg)
+    step = measure_config(cfg, model, settings)
+    counts = num_modules or range(1, len(step.units) + 1)
+    check_num_modules(counts[-1], len(step.units), type(model.backbone).__name__)
+    trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
+    tried: list[Fit] = []
+    for fit in trials(cfg, settings, step, cap, counts):
+        peak = fit.step.peak.total
+        report(f'{fit.num_modules} local modules: predicted peak {format_bytes(peak)}')
+        if peak <= cap:
+            return fit
+        tried.append(fit)
+    smallest = min(tried, key=lambda fit: fit.step.peak.total)
+    raise NothingFitsError(_explain(settings, cap, smallest), smallest)
+
+
+def measure_config(cfg: Config, model: EncoderDecoder, settings: LocalSettings) -> StepBytes:
+    """Measure the units and heads of a config's model, for its own step."""
+    shape = step_shape(cfg)
+    with explained_failure(shape):
+        return measure_step(
+            model,
+            settings.heads,
+            model.head_defaults(),
+            shape,
+            settings.recompute,
+            updates_per_module(cfg, settings),
+        )
+
+
+def _plain_trials(
+    cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
+) -> Iterator[Fit]:
+    """Yield the best partition of each K, those apart that the plan says are far above the cap."""
+    smallest = None
+    for count in counts:
+        boundaries = plan_boundaries(step, count)
+        planned = max(module_peaks(step, boundaries))
+        if smallest is not None and planned > PLANNING_ERROR * max(cap, smallest):
+            continue
+        fit = _trial(cfg, tuple(boundaries), settings.recompute)
+        smallest = min(smallest or fit.step.peak.total, fit.step.peak.total)
+        yield fit
+
+
+def _recomputing_trials(
+    cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
+) -> Iterator[Fit]:
+    """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
+
+    The last one is about the smallest that any plan reaches.
+    """
+    for count in counts:
+        target, last = float(cap), None
+        for _ in range(NUM_TARGETS):
+            plan = plan_recompute(step, count, int(target))
+            if plan is None:
+                break
+            if plan == last:
+                target *= 0.99
+                continue
+            last = plan
+            fit = _trial(cfg, plan.boundaries, plan.groups)
+            yield fit
+            target *= 0.998 * min(1, cap / fit.step.peak.total)
+    yield _smallest(cfg, step, counts)
+
+
+def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
+    """Whether a plan for ``num_modules`` is within ``cap`` bytes of tensors."""
+    if settings.recompute == 'auto':
+        return plan_recompute(step, num_modules, cap) is not None
+    return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
+
+
+def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
+    """Return about the smallest peak that any plan reaches."""
+    plain = {count: plan_boundaries(step, count) for count in counts}
+    low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
+    while high > 1.01 * low:
+        target = (low + high) // 2
+        plans = (plan_recompute(step, count, target) for count in reversed(counts))
+        plan = next((plan for plan in plans if plan is not None), None)
+        low, high, best = (target, high, best) if plan is None else (low, target, plan)
+    if best is None:
+        return _trial(cfg, tuple(plain[counts[0]]), _all_recomputed(step))
+    return _trial(cfg, best.boundaries, best.groups)
+
+
+def _all_recomputed(step: StepBytes) -> tuple[RecomputeGroup, ...]:
+    return tuple(RecomputeGroup(unit.name, 'units') for unit in step.units)
+
+
+def _trial(cfg: Config, boundaries: tuple[str, ...], recompute: Recompute) -> Fit:
+    trial = deepcopy(cfg)
+    set_partition(trial, boundaries=list(boundaries))
+    set_recompute(trial, recompute)
+    return Fit(boundaries, recompute, dry_config_step(trial))
+
+
+def set_fit(cfg: Config, fit: Fit) -> Config:
+    """Return a copy of ``cfg`` with what was found in place of the cap."""
+    cfg = deepcopy(cfg)
+    set_partition(cfg, boundaries=list(fit.boundaries))
+    set_recompute(cfg, fit.recompute)
+    cfg.model.local.pop('memory_margin', None)
+    return cfg
+
+
+def set_recompute(cfg: Config, recompute: Recompute) -> None:
+    """Write ``local.recompute`` as a config has it."""
+    if isinstance(recompute, str):
+        cfg.model.local.recompute = recompute
+    else:
+        cfg.model.local.recompute = [group.as_config() for group in recompute]
+
+
+def describe_peak(step: DryStep) -> str:
+    """Return what a step's peak consists of, the largest part first, and where it is."""
+    peak, peaks = step.peak, step.module_peaks()
+    parts = {
+        'activations': peak.activations,
+        'parameters': peak.parameters,
+        'gradients': peak.gradients,
+        'optimizer state': peak.optimizer_state,
+    }
+    largest = sorted(parts, key=parts.__getitem__, reverse=True)
+    text = ', '.join(f'{format_bytes(parts[name])} of {name}' for name in largest if parts[name])
+    if step.peaks_in_update:
+        return f"{text}, in the optimizer's step"
+    if len(peaks) > 1:
+        text += f', in local module {max(peaks, key=peaks.__getitem__)}'
+    return text
+
+
+def _explain(settings: LocalSettings, cap: int, smallest: Fit) -> str:
+    advice = 'use a smaller batch or crop'
+    if smallest.step.peaks_in_update:
+        advice = 'use an optimizer that needs less, or a smaller network'
+    if settings.recompute != 'auto':
+        advice += ", or local.recompute='auto'"
+    return (
+        f'local.memory_cap={settings.memory_cap} fits no partition: the smallest peak found is '
+        f'{format_bytes(smallest.step.peak.total)} with num_modules={smallest.num_modules} '
+        f'({describe_peak(smallest.step)}), and less local.memory_margin={settings.memory_margin} '
+        f'the cap leaves {format_bytes(cap)} for tensors; {advice}'
+    )

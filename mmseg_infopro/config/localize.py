@@ -1,0 +1,194 @@
+"""Turns any mmseg config into its local form: the same network, trained in local modules."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS
+
+from ..backbones import REFUSED
+from ..backbones.supported import supported_backbones
+from ..local.settings import PARTITION_KEYS, default_heads
+from .read import read_config
+from .step import set_partition
+
+SEGMENTORS = {
+    'EncoderDecoder': 'InfoProEncoderDecoder',
+    'CascadeEncoderDecoder': 'InfoProCascadeEncoderDecoder',
+    'DepthEstimator': 'InfoProDepthEstimator',
+}
+"""For each segmentor of mmseg that can train in local modules, the one that does."""
+
+REFUSED_SEGMENTORS = {
+    'MultimodalEncoderDecoder': 'its image encoder is a frozen CLIP, so that a cut would save '
+    'nothing: what trains is the side adapter, which is part of the decode head',
+}
+WRAPPERS_OF_SCOPE = {'mmpretrain': 'mmseg_infopro.backbones.mmpretrain_backbones'}
+"""For each scope of a backbone's type, the module that wraps its backbones."""
+
+MASK_HEADS = ('MaskFormerHead', 'Mask2FormerHead')
+
+
+def localize(
+    cfg: Config | str | PathLike[str],
+    num_modules: int | None = None,
+    *,
+    boundaries: Sequence[str] | None = None,
+    memory_cap: int | str | None = None,
+    heads: Sequence[Mapping[str, Any]] | None = None,
+) -> Config:
+    """Return a config's local form; parameter names, data, schedule and prediction stay.
+
+    Args:
+        cfg: A config, or the file (or ``mmseg::name``) that it is read from; not changed. One that
+            is local already gets another partition.
+        num_modules: K. Exactly one of this, ``boundaries`` and ``memory_cap``.
+        boundaries: The units after which a local module ends.
+        memory_cap: Bytes or a text as ``'12GiB'``.
+        heads: The local heads of every boundary; those of the config, else InfoPro's, if not given.
+
+    Raises:
+        TypeError: The segmentor or the backbone cannot be cut; the message says why.
+        ValueError: Not exactly one of ``num_modules``, ``boundaries`` and ``memory_cap``.
+    """
+    cfg = read_config(str(cfg)) if isinstance(cfg, (str, PathLike)) else deepcopy(cfg)
+    wishes = zip(PARTITION_KEYS, (num_modules, boundaries, memory_cap), strict=True)
+    partition = {key: value for key, value in wishes if value is not None}
+    if len(partition) != 1:
+        raise ValueError(
+            f'localize takes exactly one of {", ".join(PARTITION_KEYS)}, '
+            f'got {" and ".join(partition) or "none"}'
+        )
+    if 'local' not in cfg.model:
+        _add_imports(cfg, _wrapper_modules(cfg.model))
+        cfg.merge_from_dict(local_types(cfg.model))
+        cfg.model.local = ConfigDict()
+    set_partition(cfg, **partition)
+    if heads is not None:
+        cfg.model.local.heads = [ConfigDict(head) for head in heads]
+    elif 'heads' not in cfg.model.local:
+        _check_default_heads(cfg.model)
+        cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
+    _add_imports(cfg, ['mmseg_infopro'])
+    return cfg
+
+
+def _wrapper_modules(model: Mapping[str, Any]) -> list[str]:
+    """Import and return what wraps the backbones of packages that we do without otherwise."""
+    backbone = model.get('backbone') or {}
+    scope = str(backbone.get('type')).rpartition('.')[0]
+    modules = [WRAPPERS_OF_SCOPE[scope]] if scope in WRAPPERS_OF_SCOPE else []
+    for module in modules:
+        import_module(module)
+    return modules
+
+
+def _add_imports(cfg: Config, modules: Sequence[str]) -> None:
+    imports = (cfg.get('custom_imports') or {}).get('imports', [])
+    imports = [imports] if isinstance(imports, str) else list(imports)
+    added = [module for module in modules if module not in imports]
+    if added:
+        cfg.custom_imports = dict(imports=[*imports, *added], allow_failed_imports=False)
+
+
+def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
+    """Return the text of a config that inherits another and adds what makes ``cfg`` local.
+
+    Args:
+        base: The other one, as it was read.
+        name: Its file, or ``mmseg::name``.
+        cfg: Its local form.
+        out: Where the text will lie.
+    """
+    # A local base has a partition of its own, which must not be merged with the new one.
+    replace = dict(_delete_=True) if 'local' in base.model else {}
+    changes: dict[str, Any] = dict(
+        _base_=name if '::' in name else os.path.relpath(name, out.parent),
+        custom_imports=cfg.custom_imports,
+        model=dict(
+            type=cfg.model.type,
+            backbone=dict(type=cfg.model.backbone.type),
+            local={**replace, **cfg.model.local},
+        ),
+    )
+    if cfg.get('custom_hooks') != base.get('custom_hooks'):
+        changes['custom_hooks'] = cfg.custom_hooks
+    return Config(ConfigDict(changes)).pretty_text
+
+
+def add_partition_arguments(parser: ArgumentParser) -> None:
+    """Let a command line ask for a partition of any config."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--num-modules', type=int, metavar='K', help='train in K local modules, any mmseg config'
+    )
+    group.add_argument(
+        '--boundaries', nargs='+', metavar='UNIT', help='units after which a local module ends'
+    )
+    group.add_argument('--memory-cap', metavar='BYTES', help="the fewest modules that fit '11GiB'")
+
+
+def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
+    """Return the local form that a command line asks for; the config itself without a wish."""
+    partition = {key: getattr(args, key) for key in PARTITION_KEYS}
+    wished = any(wish is not None for wish in partition.values())
+    return localize(cfg, **partition) if wished else cfg
+
+
+def local_types(model: Mapping[str, Any]) -> dict[str, str]:
+    """Return the types to set in a config, by key, for its model to train in local modules.
+
+    Raises:
+        TypeError: The segmentor, its decode head or the backbone cannot be cut.
+    """
+    segmentor = type_name(model)
+    if segmentor in REFUSED_SEGMENTORS:
+        raise TypeError(f'{segmentor} cannot be cut: {REFUSED_SEGMENTORS[segmentor]}')
+    if segmentor not in SEGMENTORS:
+        raise TypeError(
+            f'model.type must be one of {", ".join(SEGMENTORS)} to be cut, got {segmentor}'
+        )
+    decode_head = model.get('decode_head')
+    if isinstance(decode_head, Mapping) and type_name(decode_head) in MASK_HEADS:
+        raise TypeError(
+            f'{type_name(decode_head)} classifies masks, not pixels: it needs mmdet and its '
+            'matching costs, and pixel-wise local heads would train the early modules for another '
+            'task; use a pixel-wise decode head, as UPerHead, on the same backbone'
+        )
+    return {
+        'model.type': SEGMENTORS[segmentor],
+        'model.backbone.type': f'InfoPro{_wrapped_backbone(model["backbone"])}',
+    }
+
+
+def type_name(cfg: Mapping[str, Any]) -> str:
+    """Return the class name in a config's ``type``: a name, one with its scope, or a class."""
+    kind = cfg.get('type')
+    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+
+
+def _wrapped_backbone(backbone: Mapping[str, Any]) -> str:
+    name = type_name(backbone)
+    if name in REFUSED:
+        raise TypeError(f'backbone {name} cannot be cut into local modules: {REFUSED[name]}')
+    if MODELS.get(f'InfoPro{name}') is None:
+        wrapped = [wrapper.removeprefix('InfoPro') for wrapper in supported_backbones()]
+        raise TypeError(
+            f'backbone {name} cannot be cut into local modules; supported: {", ".join(wrapped)}'
+        )
+    return name
+
+
+def _check_default_heads(model: Mapping[str, Any]) -> None:
+    if type_name(model) == 'InfoProDepthEstimator':
+        raise ValueError(
+            'heads must be given for a depth estimator: the default local heads classify pixels'
+        )

@@ -1,0 +1,82 @@
+"""Planning before the Runner: from a config with a wish to a config with boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import replace
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+
+from ..local.settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
+from ..measure.sizes import parse_bytes
+from ..planning.choosing import choose_boundaries
+from .fit_cap import Fit, fit_cap, set_fit
+from .step import build_end_to_end, explained_failure, set_partition, step_shape, updates_per_module
+
+
+def resolve(cfg: Config) -> Config:
+    """Return a copy of ``cfg`` whose ``model.local`` holds explicit boundaries.
+
+    It also holds the data-parallel wrapper of local modules, unless the config names one, and
+    mmengine's ``compile`` setting as ``model.local.compile``.
+
+    ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
+    crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
+    stays within it, less ``memory_margin``, and for ``recompute='auto'`` what they recompute; a
+    MemoryHook then holds a run to the cap. A config without ``model.local`` comes back as it is.
+
+    Raises:
+        TypeError: The backbone cannot be cut, or a value is of the wrong type.
+        ValueError: ``model.local`` does not fit the model, or nothing fits the cap.
+    """
+    cfg = deepcopy(cfg)
+    if not isinstance(cfg.get('model'), Mapping):
+        raise ValueError('the config has no model')
+    if 'local' not in cfg.model:
+        return cfg
+    if 'InfoPro' not in str(cfg.model.get('type')):
+        raise ValueError(
+            f'model.local needs a segmentor that trains in local modules, got model.type='
+            f'{cfg.model.get("type")!r}; valid: InfoProEncoderDecoder, InfoProCascadeEncoderDecoder'
+        )
+    settings = read_local_settings(cfg.model.local)
+    if settings.memory_cap is not None:
+        fit = fit_cap(cfg, settings)
+        cfg = set_fit(cfg, fit)
+        enforce_cap(cfg, settings, fit)
+    else:
+        shape = None if settings.boundaries is not None else step_shape(cfg)
+        model = build_end_to_end(cfg)
+        settings = replace(settings, update_per_module=updates_per_module(cfg, settings))
+        with explained_failure(shape) if shape else nullcontext():
+            boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
+        if settings.boundaries is None:
+            set_partition(cfg, boundaries=list(boundaries))
+    cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))
+    if cfg.get('compile') and cfg.model.local.boundaries:
+        # mmengine's setting compiles forward(), which a local step does not go through.
+        cfg.model.local.setdefault('compile', cfg.pop('compile'))
+    return cfg
+
+
+def enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
+    """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    kinds = [str(hook.get('type')).rpartition('.')[2] for hook in hooks]
+    if 'MemoryHook' not in kinds:
+        hooks.append(dict(type='MemoryHook'))
+        kinds.append('MemoryHook')
+    hook = hooks[kinds.index('MemoryHook')]
+    hook.setdefault('memory_cap', settings.memory_cap)
+    hook.setdefault('predicted_bytes', fit.step.peak.total)
+    if settings.margin_bytes < parse_bytes(CONTEXT_MARGIN):
+        hook.setdefault('margin', settings.memory_margin)
+        MMLogger.get_current_instance().warning(
+            f'local.memory_margin={settings.memory_margin} leaves too little of memory_cap='
+            f"{settings.memory_cap} for what a process holds outside of torch's allocator, about "
+            f'{CONTEXT_MARGIN} (the CUDA context, kernels): a card must have that much more'
+        )
+    cfg.custom_hooks = hooks

@@ -1,0 +1,181 @@
+"""The training step that a config describes: its model, its batch, and what it needs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS, OPTIMIZERS
+from torch import nn
+
+from ..local.separable import SEPARABLE
+from ..local.settings import PARTITION_KEYS, LocalSettings
+from ..measure.dry_step import DryStep, PeakBytes, autocast_dtype, dry_step
+from ..planning.batch import StepShape, training_batch
+
+
+def build_end_to_end(cfg: Config) -> EncoderDecoder:
+    """Build the config's model uncut, K=1, without pretrained weights."""
+    model_cfg = deepcopy(cfg.model)
+    model_cfg.pop('pretrained', None)
+    if 'local' in model_cfg:
+        model_cfg.local = ConfigDict(num_modules=1)
+    return build_model(model_cfg)
+
+
+def set_partition(cfg: Config, **partition: Any) -> None:
+    """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there.
+
+    Listed groups that recompute were for the old partition: others recompute cheaply.
+    """
+    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
+    if not isinstance(local.get('recompute', ''), str):
+        local['recompute'] = 'cheap'
+    cfg.model.local = ConfigDict(**partition, **local)
+
+
+def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
+    """Build a model in mmseg's scope.
+
+    Raises:
+        ValueError: It cannot be built.
+    """
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        try:
+            return MODELS.build(model_cfg)
+        except (AssertionError, AttributeError, KeyError) as error:
+            raise ValueError(f'the model cannot be built from the config: {error}') from error
+
+
+class FailedStepError(ValueError):
+    """The model cannot train on such a batch."""
+
+
+@contextmanager
+def explained_failure(shape: StepShape) -> Iterator[None]:
+    """Say of which step torch's errors are, as of layers that do not fit each other.
+
+    Raises:
+        FailedStepError: In place of a RuntimeError.
+    """
+    # It would print the traceback of what becomes a sentence.
+    logger = logging.getLogger('torch._subclasses.fake_tensor')
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    except RuntimeError as error:
+        high, wide = shape.crop
+        first_line = str(error).partition('\n')[0]
+        raise FailedStepError(
+            f'a training step on {shape.batch_size} images of {high}x{wide} fails: {first_line}'
+        ) from error
+    finally:
+        logger.disabled = was_disabled
+
+
+def dry_config_step(cfg: Config) -> DryStep:
+    """Take a dry step of a config with its own batch size, crop, optimizer and precision.
+
+    Raises:
+        FailedStepError: The model cannot take it.
+    """
+    model_cfg = deepcopy(cfg.model)
+    model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
+    model, shape = _without_weights(model_cfg), step_shape(cfg)
+    with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
+        return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
+
+
+def _without_weights(model_cfg: ConfigDict) -> EncoderDecoder:
+    model_cfg.pop('pretrained', None)
+    return build_model(model_cfg)
+
+
+def config_peak(cfg: Config) -> PeakBytes:
+    """Return the peak of :func:`dry_config_step`."""
+    return dry_config_step(cfg).peak
+
+
+def step_shape(cfg: Config) -> StepShape:
+    """Read batch size, crop and precision of the training step off a config.
+
+    Raises:
+        ValueError: The config does not say them.
+    """
+    batch_size = cfg.get('train_dataloader', {}).get('batch_size')
+    if batch_size is None:
+        raise ValueError('planning needs train_dataloader.batch_size, which the config lacks')
+    wrapper = cfg.get('optim_wrapper', {})
+    autocast = None
+    if wrapper.get('type') == 'AmpOptimWrapper':
+        autocast = autocast_dtype(wrapper.get('dtype'))
+        if autocast not in (torch.float16, torch.bfloat16, torch.float32):
+            raise ValueError(
+                f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
+            )
+    mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
+    return StepShape(
+        batch_size,
+        training_crop(cfg),
+        len(mean),
+        autocast,
+        optimizer_copies(wrapper),
+        has_edges=any(t.get('type') == 'GenerateEdge' for t in training_pipeline(cfg)),
+    )
+
+
+def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
+    """Return whether the optimizer steps after each module: asked for, and nothing hinders it."""
+    wrapper = cfg.get('optim_wrapper', {})
+    hindered = wrapper.get('clip_grad') or wrapper.get('accumulative_counts', 1) > 1
+    scale = wrapper.get('loss_scale')
+    scales = not isinstance(scale, Mapping) or scale.get('enabled', True)
+    kind = wrapper.get('type', 'OptimWrapper')
+    is_plain = kind == 'OptimWrapper' or (kind == 'AmpOptimWrapper' and not scales)
+    optimizer = wrapper.get('optimizer', {}).get('type')
+    separable = optimizer is None or OPTIMIZERS.get(optimizer) in SEPARABLE
+    return settings.update_per_module and is_plain and separable and not hindered
+
+
+def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
+    """Return how many times a parameter's bytes stay in memory: itself and the optimizer's."""
+    if 'optimizer' not in wrapper:
+        return 2
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    optimizer = OPTIMIZERS.build({**wrapper['optimizer'], 'params': [parameter]})
+    parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    kept = optimizer.state[parameter].values()
+    return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
+
+
+def training_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """Return the transforms of the training data, through data sets that wrap another."""
+    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    return dataset.get('pipeline', [])
+
+
+def training_crop(cfg: Config) -> tuple[int, int]:
+    """Return (height, width) of what the network sees in training.
+
+    Raises:
+        ValueError: Neither the data preprocessor nor the training pipeline has a fixed size.
+    """
+    size = (cfg.model.get('data_preprocessor') or {}).get('size')
+    if size is None:
+        for transform in training_pipeline(cfg):
+            size = transform.get('crop_size', size)
+    if size is None:
+        raise ValueError(
+            'planning needs the training crop: set model.data_preprocessor.size=(height, width)'
+        )
+    return tuple(size) if not isinstance(size, int) else (size, size)

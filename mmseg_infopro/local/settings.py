@@ -1,0 +1,188 @@
+"""The ``local`` setting of a model: what a user may write, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+from ..measure.sizes import parse_bytes
+from ..recompute.groups import Recompute, read_groups
+
+PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
+RECOMPUTE = ('none', 'cheap', 'units', 'auto')
+
+CONTEXT_MARGIN = '0.75GiB'
+"""What a process holds on a card outside of torch's allocator: the CUDA context, the kernels that
+are loaded, NCCL's buffers."""
+DEFAULT_MARGIN = '1.25GiB'
+"""That, and what the allocator holds besides the tensors of a dry step: the workspaces of
+convolutions, and what lies between blocks."""
+
+
+def default_heads() -> list[dict]:
+    """Return InfoPro's local heads for segmentation, with the weights of its K=2 run.
+
+    The task head has half as many channels as the border, the paper's 512 of 1024.
+    """
+    return [
+        dict(type='FCNHead', num_convs=1, concat_input=False),
+        dict(type='ReconstructionHead', loss_weight=1.5),
+    ]
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """The keys of ``model.local``; exactly one of the first three is set.
+
+    Attributes:
+        num_modules: K; the boundaries are planned.
+        boundaries: The units after which a local module ends, in order; none of them is E2E.
+        memory_cap: What the card may hold, in bytes or a text as ``'12GiB'``; only
+            ``mmseg_infopro.resolve`` can plan for it.
+        memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
+        heads: The local heads of every boundary. A ``loss_weight`` given as ``(first, last)`` is
+            interpolated linearly over the local modules.
+        warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
+            with fresh local heads where its own do not fit.
+        recompute: Which activations inside the modules are computed a second time, in the backward
+            pass: ``'none'``; ``'cheap'``, those of everything but convolutions, matrix products and
+            attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit;
+            ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
+            the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
+        update_per_module: Step the optimizer after each module, whose gradients are then gone, to
+            the same weights. On several processes, each module then waits until the gradients of
+            the one before it are averaged. Ignored, with a warning, if all gradients are needed at
+            once: with clipping, loss scaling, accumulation, or an optimizer that is not known.
+        compile: Run each local module's units through ``torch.compile``: True, or its arguments.
+        channels_last: Keep weights and activations in the channels-last memory format.
+    """
+
+    num_modules: int | None = None
+    boundaries: tuple[str, ...] | None = None
+    memory_cap: int | str | None = None
+    memory_margin: int | str = DEFAULT_MARGIN
+    heads: tuple[dict, ...] = ()
+    warm_start: bool = False
+    recompute: Recompute = 'none'
+    update_per_module: bool = False
+    compile: dict[str, Any] | None = None
+    channels_last: bool = False
+
+    @property
+    def margin_bytes(self) -> int:
+        """Return the margin in bytes."""
+        return parse_bytes(self.memory_margin)
+
+
+def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
+    """Check the keys and types of ``model.local``.
+
+    Raises:
+        TypeError: A value is of the wrong type.
+        ValueError: An unknown key, or not exactly one of ``num_modules``, ``boundaries`` and
+            ``memory_cap``.
+    """
+    if not isinstance(local, Mapping):
+        raise TypeError(f'local must be a dict, got {type(local).__name__}')
+    known = [field.name for field in fields(LocalSettings)]
+    unknown = [key for key in local if key not in known]
+    if unknown:
+        raise ValueError(f'unknown key in local: {", ".join(unknown)}; valid keys: {known}')
+    given = [key for key in PARTITION_KEYS if local.get(key) is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f'local must hold exactly one of {", ".join(PARTITION_KEYS)}, '
+            f'got {" and ".join(given) or "none"} (set the others to None in a child config)'
+        )
+    settings = {key: value for key, value in local.items() if value is not None}
+    heads = settings.get('heads', default_heads())
+    _check_types(settings, heads)
+    if 'boundaries' in settings:
+        settings['boundaries'] = tuple(settings['boundaries'])
+    if not isinstance(settings.get('recompute', ''), str):
+        settings['recompute'] = read_groups(settings['recompute'])
+    compile_arguments = settings.pop('compile', False)
+    if compile_arguments is not False:
+        settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)
+    return LocalSettings(**{**settings, 'heads': tuple(heads)})
+
+
+def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
+    num_modules = settings.get('num_modules', 1)
+    if not isinstance(num_modules, int) or isinstance(num_modules, bool):
+        raise TypeError(f'local.num_modules must be an int, got {num_modules!r}')
+    for key in ('warm_start', 'channels_last', 'update_per_module'):
+        if not isinstance(settings.get(key, False), bool):
+            raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
+    _check_recompute(settings, settings.get('recompute', 'none'))
+    compile_setting = settings.get('compile', False)
+    if compile_setting is not False and settings.get('recompute', 'none') != 'none':
+        raise ValueError('local.compile and local.recompute exclude each other')
+    if not isinstance(compile_setting, (bool, Mapping)):
+        raise TypeError(
+            'local.compile must be True, False or a dict of torch.compile arguments, '
+            f'got {compile_setting!r}'
+        )
+    boundaries = settings.get('boundaries', ())
+    if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
+        raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')
+    is_list = isinstance(heads, Sequence) and not isinstance(heads, str)
+    if not is_list or not all(isinstance(head, Mapping) and 'type' in head for head in heads):
+        raise TypeError(f'local.heads must be a list of dicts with a type each, got {heads!r}')
+    if not heads:
+        raise ValueError('local.heads must hold at least one head: a local module needs a loss')
+
+
+def _check_recompute(settings: Mapping[str, Any], recompute: Any) -> None:
+    if isinstance(recompute, Sequence) and not isinstance(recompute, str):
+        if 'boundaries' not in settings:
+            raise ValueError(
+                'a list in local.recompute goes with local.boundaries, which are unset'
+            )
+        return
+    if recompute not in RECOMPUTE:
+        raise ValueError(
+            f'local.recompute must be one of {", ".join(RECOMPUTE)}, or a list of groups, '
+            f'got {recompute!r}'
+        )
+    if recompute == 'auto' and 'memory_cap' not in settings:
+        raise ValueError("local.recompute='auto' recomputes what local.memory_cap asks for: set it")
+
+
+def check_boundaries(boundaries: Sequence[str], names: Sequence[str], backbone: str) -> None:
+    """Check that ``boundaries`` are units of the backbone, in order and without repeats.
+
+    Args:
+        boundaries: What the user asks for.
+        names: What the backbone can be cut at, in order.
+        backbone: Its name, for the error.
+
+    Raises:
+        ValueError: A boundary does not exist, or the order is wrong.
+    """
+    for boundary in boundaries:
+        if boundary not in names:
+            raise ValueError(
+                f'boundary {boundary!r} does not exist in {backbone}; valid: {", ".join(names)}'
+            )
+    positions = [names.index(boundary) for boundary in boundaries]
+    if any(later <= earlier for earlier, later in pairwise(positions)):
+        ordered = [names[position] for position in sorted(set(positions))]
+        raise ValueError(
+            f'boundaries must follow the order of the units, each once, got {list(boundaries)}; '
+            f'did you mean {ordered}?'
+        )
+
+
+def check_num_modules(num_modules: int, num_units: int, backbone: str) -> None:
+    """Check that a backbone of ``num_units`` units can be cut into ``num_modules``.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not 1 <= num_modules <= num_units:
+        raise ValueError(
+            f'num_modules must be between 1 and {num_units} for {backbone}, got {num_modules}'
+        )

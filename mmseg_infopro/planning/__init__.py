@@ -1,0 +1,1 @@
+"""Where to cut and what to recompute; the planners themselves know nothing of networks."""

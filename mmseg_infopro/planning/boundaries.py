@@ -1,0 +1,242 @@
+"""Partition planning: bytes in, boundaries out. Knows nothing of networks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Any
+
+from ..recompute.groups import group_ends
+from ..recompute.operations import ComputeOperation
+
+TOLERANCE = 0.02
+"""Partitions whose peaks differ by less than this share count as equally good."""
+
+
+@dataclass(frozen=True)
+class UnitBytes:
+    """What one unit adds to the memory of a training step.
+
+    Attributes:
+        name: Of the unit.
+        saved: Activations that it keeps for its backward pass.
+        state: What it passes on; a module keeps the state that it starts from.
+        gradients: Of its parameters; they stay from its backward pass to the optimizer step.
+        retained: Features that a later module reads.
+        heads: Peak of the local heads, were the module to end here, beyond the saved activations.
+        auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
+            train with the module that the unit is in.
+        auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
+        backward: Peak of its own forward and backward pass, beyond what was there before.
+        head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
+            themselves, with what the optimizer keeps of them, are there all the time.
+        frozen: It has nothing to train; a module of frozen units has no local heads.
+        kept: What of ``saved`` stays until the backward pass where the rest is recomputed.
+        ends_group: Whether a group of units that recompute together ends with it at the latest.
+        inside: What of ``saved`` is neither what it starts from nor what it passes on.
+        operations: Its compute operations, whose outputs are what can be kept.
+    """
+
+    name: str
+    saved: int
+    state: int = 0
+    gradients: int = 0
+    retained: int = 0
+    heads: int = 0
+    auxiliary: int = 0
+    auxiliary_feature: int = 0
+    backward: int = 0
+    head_parameters: int = 0
+    frozen: bool = False
+    kept: int = 0
+    ends_group: bool = False
+    inside: int = 0
+    operations: tuple[ComputeOperation, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """The memory of a training step, taken apart.
+
+    Attributes:
+        units: In the order of the forward pass.
+        tail_heads: Peak of neck, decode head and the auxiliary heads that always train there.
+        fixed: What is alive all the time: parameters, optimizer state, the batch.
+        copies: How many times the bytes of a local head's parameters are alive all the time:
+            once, and once more for each value that the optimizer keeps of them.
+        group_size: Units that recompute together; 0 without recomputing.
+        tail_gradients: Of the parameters of what ``tail_heads`` is the peak of.
+        updates_per_module: Whether the gradients of a module are gone when the next one begins.
+    """
+
+    units: tuple[UnitBytes, ...]
+    tail_heads: int = 0
+    fixed: int = 0
+    copies: int = 1
+    group_size: int = 0
+    tail_gradients: int = 0
+    updates_per_module: bool = False
+
+
+def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
+    """Return each module's peak: what is fixed or left by earlier modules, plus its own."""
+    names = [unit.name for unit in step.units]
+    ends = [names.index(boundary) + 1 for boundary in boundaries] + [len(names)]
+    costs = _SegmentCosts(step)
+    plan = _NO_MODULES
+    peaks = []
+    for end in ends:
+        peaks.append(costs.head_gradients(plan) + costs.peak(plan.end, end))
+        plan = costs.extend(plan, end)
+    return [peak + step.copies * plan.head_parameters for peak in peaks]
+
+
+def plan_boundaries(step: StepBytes, num_modules: int) -> list[str]:
+    """Find the boundaries of ``num_modules`` modules with the smallest largest module peak.
+
+    Exact up to :data:`TOLERANCE`, by dynamic programming over the units: of all ways to cover the
+    first units with some modules, those are kept that no other one beats both in peak and in the
+    parameters of its heads, which weigh on the peaks of all modules. Among equally good partitions
+    the one with the latest boundaries is taken: the deeper the early modules, the less greedy
+    their training.
+
+    Args:
+        step: The bytes.
+        num_modules: Between 1 and the number of units.
+    """
+    costs = _SegmentCosts(step)
+    cheapest = _plans(costs, num_modules, sys.maxsize, lambda plan: -plan.peak)
+    limit = int(min(map(costs.total, cheapest)) * (1 + TOLERANCE))
+    latest = _plans(costs, num_modules, limit, lambda plan: plan.ends)[0]
+    return [step.units[end - 1].name for end in latest.ends[:-1]]
+
+
+def _plans(
+    costs: _SegmentCosts, num_modules: int, limit: int, worth: Callable[[_Plan], Any]
+) -> list[_Plan]:
+    """Return partitions whose peak is at most ``limit``, by falling worth.
+
+    Of two plans for the same first units the worthier one makes the other needless, if it is no
+    worse in peak and in the parameters of its heads.
+    """
+    num_units = len(costs.step.units)
+    plans = {0: [_NO_MODULES]}
+    for modules_left in range(num_modules - 1, -1, -1):
+        last = num_units - modules_left
+        longer: dict[int, list[_Plan]] = {}
+        for end in range(1 if modules_left else last, last + 1):
+            candidates = [costs.extend(p, end) for at in plans if at < end for p in plans[at]]
+            candidates = [plan for plan in candidates if costs.total(plan) <= limit]
+            longer[end] = _unbeaten(sorted(candidates, key=worth, reverse=True))
+        plans = longer
+    return plans[num_units]
+
+
+def _unbeaten(plans: Sequence[_Plan]) -> list[_Plan]:
+    kept: list[_Plan] = []
+    for plan in plans:
+        if not any(
+            other.peak <= plan.peak and other.head_parameters <= plan.head_parameters
+            for other in kept
+        ):
+            kept.append(plan)
+    return kept
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Some modules that cover the first units, up to ``end``."""
+
+    ends: tuple[int, ...] = ()
+    peak: int = 0
+    head_parameters: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+
+_NO_MODULES = _Plan()
+
+
+class _SegmentCosts:
+    """Peak of the module made of ``units[start:end]``, from prefix sums."""
+
+    def __init__(self, step: StepBytes) -> None:
+        self.step = step
+        self.peak = cache(self._peak)
+        self.saved = _sums(unit.saved for unit in step.units)
+        self.gradients = _sums(unit.gradients for unit in step.units)
+        self.retained = _sums(unit.retained for unit in step.units)
+        self.auxiliary = _sums(unit.auxiliary for unit in step.units)
+        self.frozen = _sums(int(unit.frozen) for unit in step.units)
+
+    def _peak(self, start: int, end: int) -> int:
+        """Return the peak without the parameters of any local head."""
+        units = self.step.units
+        left = self.step.fixed + self.retained[start]
+        left += units[start - 1].state if start else 0
+        left += 0 if self.step.updates_per_module else self.gradients[start]
+        heads = self.auxiliary[end] - self.auxiliary[start]
+        if end == len(units):
+            heads += self.step.tail_heads
+        elif self._has_heads(start, end):
+            heads += units[end - 1].heads
+        return left + max(self._held(start, end) + heads, self._backward(start, end))
+
+    def _held(self, start: int, end: int) -> int:
+        """Return what units hold between the passes, when the heads run."""
+        if not self.step.group_size:
+            return self.saved[end] - self.saved[start]
+        units = self.step.units
+        groups = self._groups(start, end)
+        inputs = sum(units[first - 1].state for first, _ in groups[1:])
+        return inputs + sum(unit.kept for unit in units[start:end]) + units[end - 1].state
+
+    def _backward(self, start: int, end: int) -> int:
+        """Return the peak of the units' backward passes.
+
+        All that a group saves is there again when its own begins; what earlier groups hold, their
+        inputs included, is there still.
+        """
+        units, peak, held = self.step.units, 0, 0
+        for first, last in self._groups(start, end):
+            for i in range(first, last):
+                # Gradients of later units are there, those of this one are part of its peak.
+                gradients = self.gradients[end] - self.gradients[i + 1]
+                inside = self.saved[i] - self.saved[first]
+                peak = max(peak, held + inside + units[i].backward + gradients)
+            held += units[last - 1].state + sum(unit.kept for unit in units[first:last])
+        return peak
+
+    def _groups(self, start: int, end: int) -> list[tuple[int, int]]:
+        size = self.step.group_size or end - start
+        recomputes = self.step.group_size > 0
+        ends_group = [unit.ends_group and recomputes for unit in self.step.units[start:end]]
+        ends = [start + stop for stop in group_ends(ends_group, size)]
+        return list(zip([start, *ends[:-1]], ends, strict=True))
+
+    def extend(self, plan: _Plan, end: int) -> _Plan:
+        """Add the module that begins where the plan ends."""
+        peak = self.head_gradients(plan) + self.peak(plan.end, end)
+        heads = self.step.units[end - 1].head_parameters if self._has_heads(plan.end, end) else 0
+        return _Plan((*plan.ends, end), max(plan.peak, peak), plan.head_parameters + heads)
+
+    def head_gradients(self, plan: _Plan) -> int:
+        """Return the gradients of a plan's heads that the next module finds."""
+        return 0 if self.step.updates_per_module else plan.head_parameters
+
+    def total(self, plan: _Plan) -> int:
+        """Return the peak of a whole partition."""
+        return plan.peak + self.step.copies * plan.head_parameters
+
+    def _has_heads(self, start: int, end: int) -> bool:
+        is_tail = end == len(self.step.units)
+        return not is_tail and self.frozen[end] - self.frozen[start] < end - start
+
+
+def _sums(values: Iterable[int]) -> list[int]:
+    return list(accumulate(values, initial=0))

@@ -1,0 +1,63 @@
+"""The peaks of local heads, and of what follows the backbone, measured on fake tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from ..local.feature_flow import auxiliary_heads
+from ..local_heads import head_losses
+from ..measure.dry_step import peak_beyond
+from .unit_bytes import as_leaf
+
+
+def peak_of_heads(
+    heads: nn.ModuleList,
+    border: Sequence[Tensor],
+    samples: list[SegDataSample],
+    image: Tensor,
+    recomputes: bool,
+) -> int:
+    """Return the peak of the local heads at a border, beyond the border's features."""
+    leaves = [as_leaf(feature) for feature in border]
+
+    def step() -> None:
+        losses = [head_losses(head, leaves, samples, image) for head in heads]
+        _total(losses).backward()
+
+    return peak_beyond(step, _viewed(heads, leaves) if recomputes else ())
+
+
+def peak_of_tail(
+    model: EncoderDecoder,
+    features: list[Tensor],
+    samples: list[SegDataSample],
+    aux_heads: Sequence[int],
+    recomputes: bool,
+) -> int:
+    """Return the peak of neck, decode head and some auxiliary heads, beyond the features."""
+    heads = auxiliary_heads(model)
+
+    def step() -> None:
+        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
+        losses = [model._decode_head_forward_train(inputs, samples)]
+        losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
+        _total(losses).backward()
+
+    return peak_beyond(step, _viewed(model, features) if recomputes else ())
+
+
+def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:
+    """Return what recomputing makes views of, which are no bytes of the heads' own."""
+    return [*tree_leaves(features), *heads.parameters(), *heads.buffers()]
+
+
+def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    values = [value.mean() for part in losses for key, value in part.items() if 'loss' in key]
+    return torch.stack(values).sum()

@@ -1,0 +1,113 @@
+"""What single units save and need, measured on fake tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from ..backbones import State, Unit, UnrolledBackbone, owned_parameters
+from ..measure.dry_step import peak_beyond
+from ..recompute.operations import Activations, measure_activations
+
+
+class SavedBytes:
+    """Context that counts the storages that autograd saves, each once, parameters apart."""
+
+    def __init__(self, model: nn.Module) -> None:
+        # The storages are kept, so that no address is used twice.
+        self.known = {
+            tensor.untyped_storage()._cdata: tensor.untyped_storage()
+            for tensor in (*model.parameters(), *model.buffers())
+        }
+        self.num_bytes = 0
+
+    def __enter__(self) -> None:
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+        self.hooks.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.hooks.__exit__(*error)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.known:
+            self.known[storage._cdata] = storage
+            self.num_bytes += storage.nbytes()
+        return tensor
+
+    def take(self) -> int:
+        """Return the bytes counted since the last call."""
+        num_bytes, self.num_bytes = self.num_bytes, 0
+        return num_bytes
+
+
+class UnitsAlone:
+    """Measures units on their own; those that are alike are run once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, Activations]] = {}
+
+    def measure(
+        self, backbone: UnrolledBackbone, unit: Unit, state: State
+    ) -> tuple[int, Activations]:
+        """Return the peak of a unit's passes, and its activations."""
+        owned = owned_parameters(backbone, unit.owns)
+        inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
+        likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
+        if likeness not in self._known:
+            start = tree_map_only(Tensor, as_leaf, state)
+            peak = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
+            for parameter in owned.values():
+                parameter.grad = None
+            self._known[likeness] = peak, measure_activations(partial(unit.apply, backbone), start)
+        return self._known[likeness]
+
+
+class _Root(torch.autograd.Function):
+    """Makes the gradients that a backward pass begins with, which nobody else then holds."""
+
+    @staticmethod
+    def forward(ctx: Any, *outputs: Tensor) -> Tensor:
+        """Return the scalar to call ``backward`` on."""
+        ctx.outputs = [(output.shape, output.dtype) for output in outputs]
+        return outputs[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Return a gradient for each output."""
+        return tuple(gradient.new_empty(shape, dtype=dtype) for shape, dtype in ctx.outputs)
+
+
+def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None:
+    outputs = [
+        leaf
+        for leaf in tree_leaves(unit.apply(backbone, state))
+        if isinstance(leaf, Tensor) and leaf.requires_grad
+    ]
+    if outputs:
+        _Root.apply(*outputs).backward()
+
+
+def as_leaf(feature: Tensor) -> Tensor:
+    """Return a feature that a graph begins with."""
+    return feature.detach().requires_grad_(feature.requires_grad)
+
+
+def num_bytes(values: Iterable[Any]) -> int:
+    """Return the bytes of all tensors among some values."""
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+
+
+def gradient_bytes(backbone: UnrolledBackbone, unit: Unit) -> int:
+    """Return the bytes of the gradients of a unit's parameters."""
+    return trained_bytes(owned_parameters(backbone, unit.owns).values())
+
+
+def trained_bytes(parameters: Iterable[nn.Parameter]) -> int:
+    """Return the bytes of those parameters that train."""
+    return num_bytes(parameter for parameter in parameters if parameter.requires_grad)

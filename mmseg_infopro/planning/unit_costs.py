@@ -1,0 +1,170 @@
+"""Measures on fake tensors what each unit and head adds to the memory of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from mmseg.models.segmentors import EncoderDecoder
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from ..backbones import FeatureShape, numbered_emits, trace_backbone
+from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
+from ..local_heads import build_local_heads
+from ..measure.fake import fake_copy
+from ..recompute.groups import GROUP_SIZES, Recompute
+from ..recompute.layers import recomputing
+from ..recompute.operations import Activations, Saved
+from .batch import StepShape, training_batch
+from .boundaries import StepBytes, UnitBytes
+from .head_peaks import peak_of_heads, peak_of_tail
+from .unit_bytes import SavedBytes, UnitsAlone, as_leaf, gradient_bytes, num_bytes, trained_bytes
+
+
+def measure_step(
+    model: EncoderDecoder,
+    head_cfgs: Sequence[Mapping[str, Any]],
+    head_defaults: Mapping[str, Any],
+    shape: StepShape,
+    recomputed: Recompute = 'none',
+    updates_per_module: bool = False,
+) -> StepBytes:
+    """Return the bytes of every unit and of the heads.
+
+    Args:
+        model: A segmentor on an unrolled backbone; a throw-away fake copy of it runs.
+        head_cfgs: ``local.heads``.
+        head_defaults: What the model fills in for them.
+        shape: Of the step.
+        recomputed: ``local.recompute``, a word.
+        updates_per_module: ``local.update_per_module``, where nothing stands in its way.
+    """
+    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
+    with run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
+        units = run.units()
+        features = [run.features[index] for index in sorted(run.features)]
+        tail_heads = run.peak_of_tail(features)
+        for aux, feature in run.movable.items():
+            # What it adds to other heads: their peaks do not fall together.
+            extra = run.peak_of_tail(features, aux) - tail_heads
+            position = run.emitting_units[feature]
+            units[position] = replace(
+                units[position],
+                auxiliary=units[position].auxiliary + extra,
+                auxiliary_feature=num_bytes(tree_leaves(run.features[feature])),
+            )
+    tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in run.fixed_aux)]
+    tail += [model.neck] if model.with_neck else []
+    return StepBytes(
+        tuple(units),
+        tail_heads,
+        fixed=shape.copies * num_bytes(model.parameters()) + num_bytes([run.image]),
+        copies=shape.copies,
+        group_size=GROUP_SIZES.get(str(recomputed), 0),
+        tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),
+        updates_per_module=updates_per_module,
+    )
+
+
+class _Measurement:
+    """Fake copies of a model and of local heads for all of its borders, and a run of its units.
+
+    Args:
+        model, head_cfgs, head_defaults, shape, recomputed: As for :func:`measure_step`.
+
+    Attributes:
+        movable: Auxiliary heads that read one feature, and which: they train in its module.
+        fixed_aux: The others, which are taken for the tail's.
+        features: Those that were emitted, by index.
+        emitting_units: The positions of the units that emitted them.
+    """
+
+    def __init__(
+        self,
+        model: EncoderDecoder,
+        head_cfgs: Sequence[Mapping[str, Any]],
+        head_defaults: Mapping[str, Any],
+        shape: StepShape,
+        recomputed: Recompute,
+    ) -> None:
+        self.recomputed = recomputed
+        self.trace = trace_backbone(model.backbone, shape.in_channels)
+        self.tail_reads, aux_reads = features_read(model, self.trace.samples)
+        self.movable = {
+            i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1
+        }
+        self.fixed_aux = [i for i in range(len(aux_reads)) if i not in self.movable]
+        self.mode = FakeTensorMode()
+        self.model = fake_copy(model, self.mode)
+        self.model.train()
+        names = {border: name for name, border in self.trace.borders.items()}
+        self.heads = {
+            border: fake_copy(
+                build_local_heads(head_cfgs, border, head_defaults, name, 0.0), self.mode
+            )
+            for border, name in names.items()
+        }
+        self.recomputes = recomputed != 'none'
+        heads = [*self.heads.values(), *neck_and_heads(self.model)]
+        self.recomputed_heads = heads if self.recomputes else []
+        with self.mode:
+            self.samples = training_batch(shape)['data_samples']
+            self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
+        self.features: dict[int, Tensor] = {}
+        self.emitting_units: dict[int, int] = {}
+        self.head_peaks: dict[tuple[FeatureShape, ...], int] = {}
+
+    def units(self) -> list[UnitBytes]:
+        """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
+        backbone, state = self.model.backbone, self.image
+        saved, alone = SavedBytes(self.model), UnitsAlone()
+        measured: list[UnitBytes] = []
+        units = backbone.units()
+        for unit, emits in zip(units, numbered_emits(units), strict=True):
+            own_peak, activations = alone.measure(backbone, unit, state)
+            with saved:
+                state = unit.apply(backbone, state)
+            own = {index: emit.apply(backbone, state) for index, emit in emits}
+            self.features |= tree_map_only(Tensor, as_leaf, own)
+            self.emitting_units |= dict.fromkeys(own, len(measured))
+            border = self.trace.borders[unit.name]
+            gradients = gradient_bytes(backbone, unit)
+            read = [feature for index, feature in own.items() if index in self.tail_reads]
+            measured.append(
+                UnitBytes(
+                    unit.name,
+                    saved=saved.take(),
+                    state=num_bytes(tree_leaves(state)),
+                    gradients=gradients,
+                    retained=num_bytes(tree_leaves(read)),
+                    heads=self._peak_of_heads(border, backbone.border_features(state)),
+                    backward=own_peak,
+                    head_parameters=num_bytes(self.heads[border].parameters()),
+                    frozen=not gradients,
+                    kept=_kept_bytes(activations, self.recomputed),
+                    ends_group=bool(unit.emits),
+                    inside=activations.saved_bytes,
+                    operations=activations.operations,
+                )
+            )
+        return measured
+
+    def _peak_of_heads(self, border: tuple[FeatureShape, ...], features: Sequence[Tensor]) -> int:
+        if border not in self.head_peaks:
+            self.head_peaks[border] = peak_of_heads(
+                self.heads[border], features, self.samples, self.image, self.recomputes
+            )
+        return self.head_peaks[border]
+
+    def peak_of_tail(self, features: list[Tensor], *aux: int) -> int:
+        """Return the peak of what follows the backbone, with further auxiliary heads or without."""
+        heads = [*self.fixed_aux, *aux]
+        return peak_of_tail(self.model, features, self.samples, heads, self.recomputes)
+
+
+def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:
+    return activations.kept_bytes(cast(Saved, recomputed)) if recomputed in GROUP_SIZES else 0

@@ -1,0 +1,1 @@
+"""Ways to train beside each other: tables, pictures and searches."""

@@ -1,0 +1,147 @@
+"""Which ways to train a benchmark compares, and the config of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from mmengine.config import Config
+
+from ..config.fit_cap import NothingFitsError, fit_cap, set_fit
+from ..config.localize import localize
+from ..config.resolve import resolve
+from ..config.step import step_shape
+from ..local.settings import read_local_settings
+from ..measure.sizes import parse_bytes
+from .baselines import end_to_end_forms, override_step
+
+PRECISIONS = ('none', 'float16', 'bfloat16')
+
+
+@dataclass(frozen=True)
+class Method:
+    """What to plan.
+
+    Attributes:
+        num_modules: K; None is that of the config's own partition.
+        recompute: ``local.recompute``; with one module and ``'none'``, all forms of end-to-end
+            training.
+        amp: As for :func:`override_step`; None is the config's own precision.
+        cap: What ``'auto'`` recomputes for, in tensors: ``'5GB'``.
+    """
+
+    num_modules: int | None
+    recompute: str
+    amp: str | None
+    cap: str | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to train.
+
+    Attributes:
+        name: To show; without the precision.
+        series: Of what it is one, besides K.
+        precision: Of the forward pass, a name of torch.
+        cfg: Resolved.
+    """
+
+    name: str
+    series: str
+    precision: str
+    cfg: Config
+
+
+def methods_to_compare(
+    cfg: Config,
+    num_modules: Sequence[int] | None,
+    recompute: Sequence[str],
+    precisions: Sequence[str | None] = (None,),
+    caps: Sequence[str] = (),
+) -> list[Method]:
+    """Return end-to-end training and the local ones, by precision.
+
+    Args:
+        cfg: Local, or any other config of mmseg.
+        num_modules: Numbers of local modules, of which 1 stands for end-to-end training, which is
+            there anyway; the config's own partition if not given.
+        recompute: Words of :data:`~.settings.RECOMPUTE`, for each of these; ``'auto'``
+            also for K=1, if that is asked for.
+        precisions: As for :func:`override_step`.
+        caps: Bytes for tensors, as ``'5GB'``; ``'auto'`` is there for each of them.
+
+    Raises:
+        ValueError: There is no partition to take, or ``'auto'`` without a cap.
+    """
+    if ('auto' in recompute) != bool(caps):
+        raise ValueError(
+            "recompute='auto' and caps go together, "
+            f'got recompute={list(recompute)} and caps={list(caps)}'
+        )
+    for cap in caps:
+        parse_bytes(cap)
+    if num_modules is None and 'local' not in cfg.model:
+        raise ValueError('the config has no model.local: say --num-modules 2 4, for example')
+    methods = []
+    for amp in precisions:
+        methods.append(Method(1, 'none', amp))
+        for count in num_modules or (None,):
+            words = [word for word in recompute if word != 'auto' and count != 1]
+            methods += [Method(count, word, amp) for word in words]
+            methods += [Method(count, 'auto', amp, cap) for cap in caps]
+    return list(dict.fromkeys(methods))
+
+
+def plan_trials(
+    cfg: Config, methods: Sequence[Method], advance: Callable[[], None] = lambda: None
+) -> list[Trial]:
+    """Return the trials of each method, in order; ``advance`` is called after each.
+
+    Raises:
+        TypeError: The model cannot be cut.
+        ValueError: A method does not fit the model. The largest K is tried first.
+    """
+    trials = {}
+    for method in sorted(methods, key=lambda method: -(method.num_modules or 0)):
+        trials[method] = _plan(cfg, method)
+        advance()
+    return [trial for method in methods for trial in trials[method]]
+
+
+def _plan(cfg: Config, method: Method) -> list[Trial]:
+    cfg = deepcopy(cfg)
+    # Dry steps run eagerly, and compiling anew at every turn would take longer than the steps.
+    cfg.pop('compile', None)
+    cfg.model.get('local', {}).pop('compile', None)
+    override_step(cfg, amp=method.amp)
+    precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')
+    if method.num_modules == 1 and method.cap is None:
+        forms = end_to_end_forms(cfg).items()
+        return [Trial(name, name, precision, form) for name, form in forms]
+    if method.cap is not None:
+        count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
+        return [_plan_for_cap(cfg, count, method.cap, precision)]
+    if method.num_modules is not None:
+        cfg = localize(cfg, method.num_modules)
+    cfg.model.local.recompute = method.recompute
+    cfg = resolve(cfg)
+    name, series = f'K={len(cfg.model.local.boundaries) + 1}', 'local modules'
+    if method.recompute != 'none':
+        name, series = f'{name} {method.recompute}', f'{series}, recompute {method.recompute}'
+    return [Trial(name, series, precision, cfg)]
+
+
+def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Trial:
+    """Return what fits a cap; if nothing does, what comes nearest to it."""
+    cfg = localize(cfg, memory_cap=cap)
+    cfg.model.local.update(memory_margin=0, recompute='auto')
+    settings, counts = read_local_settings(cfg.model.local), range(num_modules, num_modules + 1)
+    try:
+        fit, sign = fit_cap(cfg, settings, counts, lambda _: None), ''
+    except NothingFitsError as error:
+        fit, sign = error.smallest, '>'
+    name = f'K={fit.num_modules} auto {sign}{cap}'
+    return Trial(name, 'recompute auto', precision, resolve(set_fit(cfg, fit)))

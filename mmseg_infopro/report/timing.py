@@ -1,0 +1,108 @@
+"""Real training steps of configs, from random weights on random data, and how long they take."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from ..config.step import build_model, step_shape
+from ..measure.real_step import RealStep
+from ..measure.step_time import StepTimes, time_in_rounds
+from ..planning.batch import StepShape, training_batch
+from .methods import Trial
+
+SEED = 0
+"""Of weights and batch."""
+
+
+def random_batch(shape: StepShape, num_classes: int) -> dict[str, Any]:
+    """Make what mmseg's data loader yields, of random pixels and labels; no pixel is ignored."""
+    generator = torch.Generator().manual_seed(SEED)
+    batch = training_batch(shape)
+    for image in batch['inputs']:
+        image.random_(0, 256, generator=generator)
+    for sample in batch['data_samples']:
+        sample.gt_sem_seg.data.random_(0, num_classes, generator=generator)
+        if shape.has_edges:
+            sample.gt_edge_map.data.random_(0, 2, generator=generator)
+    return batch
+
+
+def real_config_step(cfg: Config, device: str) -> RealStep:
+    """Build a config's model from random weights, to train on a random batch.
+
+    cuDNN searches for its fastest algorithms where ``env_cfg`` asks for it, as in a Runner.
+
+    Args:
+        cfg: Resolved.
+        device: ``'cuda'`` or ``'cpu'``.
+    """
+    model_cfg = deepcopy(cfg.model)
+    model_cfg.pop('pretrained', None)
+    torch.backends.cudnn.benchmark = bool((cfg.get('env_cfg') or {}).get('cudnn_benchmark'))
+    torch.manual_seed(SEED)
+    model = build_model(model_cfg)
+    shape = step_shape(cfg)
+    return RealStep(
+        model, cfg.optim_wrapper, lambda: random_batch(shape, model.num_classes), device
+    )
+
+
+def time_trials(
+    trials: Sequence[Trial],
+    num_rounds: int,
+    num_steps: int,
+    advance: Callable[[], None] = lambda: None,
+) -> list[StepTimes]:
+    """Time the trials on the GPU, or on the CPU where there is none; see ``time_in_rounds``.
+
+    Args:
+        trials: At least one.
+        num_rounds: Turns of each trial.
+        num_steps: Timed steps a turn.
+        advance: Called after each turn of those that can be timed, ``num_rounds`` times each.
+    """
+    device = device_at_hand()
+    makers = {
+        index: lambda cfg=trial.cfg: real_config_step(cfg, device)
+        for index, trial in enumerate(trials)
+        if can_time(trial)
+    }
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        times = time_in_rounds(makers, num_rounds, num_steps, advance)
+    refused = StepTimes(failure='float16 is not timed on a CPU')
+    return [times.get(index, refused) for index in range(len(trials))]
+
+
+def device_at_hand() -> str:
+    """Return ``'cuda'`` if there is a GPU, else ``'cpu'``."""
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def can_time(trial: Trial) -> bool:
+    """Say whether the device has the trial's precision: a CPU has no float16 to speak of."""
+    return trial.precision != 'float16' or device_at_hand() == 'cuda'
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the times depend on: the device's name, threads of a CPU, torch's version."""
+    device = device_at_hand()
+    if device == 'cuda':
+        name, threads = torch.cuda.get_device_name(), None
+    else:
+        name, threads = _cpu_name(), torch.get_num_threads()
+    return dict(device=device, name=name, threads=threads, torch=torch.__version__)
+
+
+def _cpu_name() -> str:
+    listing = Path('/proc/cpuinfo')
+    lines = listing.read_text().splitlines() if listing.is_file() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()

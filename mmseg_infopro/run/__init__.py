@@ -1,0 +1,1 @@
+"""What training, evaluation and export need before a Runner exists."""

@@ -1,0 +1,241 @@
+"""From a trained model in local modules to a plain mmsegmentation model, bit for bit the same."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope, Registry
+from mmengine.runner import Runner, save_checkpoint
+from mmseg import registry
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ..config.step import build_end_to_end
+from .checkpoints import check_checkpoint
+from .weights import check_weights_fit, checkpoint_weights
+
+PACKAGE = __name__.partition('.')[0]
+PROBE_SIZE = (128, 128)
+"""Height and width of the image that both models must agree on, in pixels."""
+REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
+OWN_ARGUMENTS = {'LoadCheckedAnnotations': {'num_classes'}}
+"""Arguments that the plain type of the same work does not take."""
+READ_KEYS = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline'}
+"""Entries of a config that are read; others are variables."""
+OF_A_RUN = ('work_dir', 'launcher', 'load_from', 'resume', 'model_wrapper_cfg', 'custom_imports')
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and what of it still needs this package."""
+
+    config: Path
+    checkpoint: Path
+    remaining: tuple[str, ...]
+
+
+def export(cfg: Config, checkpoint: str, out: Path) -> Export:
+    """Write a plain config and a plain checkpoint, read both back, and compare the outputs.
+
+    Nothing appears in ``out`` before all of that has succeeded.
+
+    Args:
+        cfg: What was trained; not changed.
+        checkpoint: Its weights, of any partition.
+        out: A new or empty folder.
+
+    Raises:
+        TypeError: The model cannot be built.
+        ValueError: The folder is not empty, the checkpoint does not fit, or the model has no
+            plain equivalent.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f'{out} already holds something: name a new or empty folder')
+    opened = check_checkpoint(checkpoint)
+    weights = plain_state_dict(checkpoint_weights(opened))
+    ours = build_end_to_end(cfg)
+    check_weights_fit(ours, weights, checkpoint)
+    ours.load_state_dict(weights, strict=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
+    try:
+        names = f'{Path(cfg.filename or "config").stem}.py', f'{Path(checkpoint).stem}.pth'
+        plain_config(cfg).dump(folder / names[0])
+        content = dict(meta=_plain_meta(opened), state_dict=weights)
+        save_checkpoint(content, str(folder / names[1]), backend_args=dict(backend='atomic'))
+        plain = _read_back(folder / names[0], folder / names[1])
+        check_same_output(ours, plain)
+        remaining = tuple(sorted(set(own_types(Config.fromfile(folder / names[0]).to_dict()))))
+        folder.chmod(0o777 & ~_umask())
+        os.replace(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Export(out / names[0], out / names[1], remaining)
+
+
+def plain_config(cfg: Config) -> Config:
+    """Return a self-contained config of the same model and data in mmseg's own types.
+
+    Pretrained weights and checkpoints to start from are left out: the exported checkpoint has
+    all weights. A type without plain equivalent stays, and with it ``custom_imports``.
+
+    Raises:
+        ValueError: A part of the model has no plain equivalent.
+    """
+    content = {key: value for key, value in cfg.to_dict().items() if key not in OF_A_RUN}
+    content = _plain(content)
+    content['model'].pop('pretrained', None)
+    kept = list(own_types(content['model']))
+    if kept:
+        raise ValueError(f'the model has no plain equivalent: it uses {", ".join(kept)}')
+    imports = dict(cfg.get('custom_imports') or {})
+    modules = imports.get('imports') or []
+    modules = [modules] if isinstance(modules, str) else list(modules)
+    # A variable's value is in what it was used for by now.
+    content = {k: v for k, v in content.items() if k in READ_KEYS or not list(own_types(v))}
+    if not list(own_types(content)):
+        modules = [name for name in modules if name.partition('.')[0] != PACKAGE]
+    if modules:
+        content['custom_imports'] = {**imports, 'imports': modules}
+    return Config(content)
+
+
+def plain_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights that prediction uses: all but those of local heads."""
+    return {name: weight for name, weight in weights.items() if not name.startswith('local_heads.')}
+
+
+def check_same_output(ours: nn.Module, plain: nn.Module) -> None:
+    """Check that two models give the same logits, bit for bit, for a random image.
+
+    Raises:
+        ValueError: They do not.
+    """
+    channels = len(getattr(ours.data_preprocessor, 'mean', [0] * 3))
+    image = torch.randn(1, channels, *PROBE_SIZE, generator=torch.Generator().manual_seed(0))
+    logits = []
+    for model in (ours, plain):
+        model.eval()
+        with torch.no_grad():
+            logits.append(model(image, mode='tensor'))
+    if not torch.equal(*logits):
+        difference = (logits[0] - logits[1]).abs().max().item()
+        raise ValueError(
+            f'the plain model gives other logits (difference up to {difference:.3g}): it is not '
+            'exported'
+        )
+
+
+def own_types(value: Any) -> Iterator[str]:
+    """Yield the names of this package's types, and of their subclasses, that a config uses."""
+    if isinstance(value, Mapping):
+        own = _own_class(value.get('type'))
+        if own is not None:
+            yield own.__name__
+    items = value.values() if isinstance(value, Mapping) else value
+    if isinstance(items, (list, tuple)) or isinstance(value, Mapping):
+        for item in items:
+            yield from own_types(item)
+
+
+def _plain(value: Any) -> Any:
+    """Replace this package's types in any nest of containers."""
+    if isinstance(value, (list, tuple)):
+        kept = [_plain(item) for item in value if not _is_dropped(item)]
+        return type(value)(kept)
+    if not isinstance(value, Mapping):
+        return value
+    own = _own_class(value.get('type'))
+    if own is not None and own.__name__ == 'SeededDataset':
+        return _plain(value['dataset'])
+    result = {key: _plain(item) for key, item in value.items() if not _is_dropped(item)}
+    if result.get('_scope_') == PACKAGE:
+        del result['_scope_']
+    if own is None:
+        return result
+    result.pop('local', None)
+    plain = plain_class(own)
+    if plain is None:
+        return result
+    unknown = OWN_ARGUMENTS.get(own.__name__, set())
+    return {
+        **{k: v for k, v in result.items() if k not in unknown},
+        'type': _registered_name(plain),
+    }
+
+
+def plain_class(own: type) -> type | None:
+    """Return the registered class that one of ours does the work of, or None.
+
+    It is the first parent outside of this package that can be built by its name. A parent that
+    is there to be derived from, as a data set's base, does not do the same work.
+    """
+    if issubclass(own, registry.DATASETS.get('BaseSegDataset')):
+        return None
+    for parent in own.__mro__[1:]:
+        if not _is_own(parent) and _registered_name(parent):
+            return parent
+    return None
+
+
+def _registered_name(cls: type) -> str | None:
+    """Return what a config calls a class of another package, with its scope where it needs one."""
+    names = (cls.__name__, f'mmpretrain.{cls.__name__}')
+    scoped = names if cls.__module__.startswith('mmpretrain.') else names[:1]
+    found = (name for name in scoped if any(reg.get(name) is cls for reg in REGISTRIES))
+    return next(found, None)
+
+
+def _own_class(name: Any) -> type | None:
+    """Return the class that a ``type`` stands for, if it or a parent of it is of this package."""
+    found = name
+    if isinstance(name, str):
+        found = next((cls for reg in REGISTRIES if (cls := reg.get(name)) is not None), None)
+    return found if inspect.isclass(found) and any(map(_is_own, found.__mro__)) else None
+
+
+def _is_own(cls: type) -> bool:
+    return cls.__module__.partition('.')[0] == PACKAGE
+
+
+def _is_dropped(value: Any) -> bool:
+    """Whether a setting serves training only: our hooks, our file backend, pretrained weights."""
+    if not isinstance(value, Mapping):
+        return False
+    own = _own_class(value.get('type'))
+    is_hook = own is not None and registry.HOOKS.get(own.__name__) is own
+    return is_hook or value.get('backend') == 'atomic' or value.get('type') == 'Pretrained'
+
+
+def _plain_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    meta = checkpoint.get('meta') or {}
+    return {'dataset_meta': meta['dataset_meta']} if 'dataset_meta' in meta else {}
+
+
+def _read_back(config: Path, checkpoint: Path) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(deepcopy(Config.fromfile(config).model))
+    try:
+        model.load_state_dict(check_checkpoint(checkpoint)['state_dict'])
+    except RuntimeError as error:
+        raise ValueError(
+            f'the weights do not fit the plain model: {" ".join(str(error).split())}'
+        ) from error
+    return model
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,117 @@
+"""What training needs before a Runner exists: checked and planned, so that nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+
+from ..config.resolve import resolve
+from ..datasets import check_data
+from ..local.names import describe_partition, trained_boundaries
+from ..parallel import check_sync_batch_norm, choose_model_wrapper
+from .checkpoints import check_checkpoint, find_resume_checkpoint
+from .weights import checkpoint_weights
+
+HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook')
+"""Hooks for an exact resume, and the check of the first update."""
+
+
+def prepare_training(cfg: Config, resume: bool) -> Config:
+    """Check all that a training run needs, and plan the partition.
+
+    Args:
+        cfg: With a ``work_dir``; not changed.
+        resume: Go on from the last checkpoint in ``work_dir``.
+
+    Returns:
+        The config to give to a Runner.
+
+    Raises:
+        TypeError: A value in the config is of the wrong type.
+        ValueError: Something is missing, broken or does not fit; the message says what.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    launcher = cfg.get('launcher', 'none')
+    check_sync_batch_norm(cfg, launcher)
+    cfg = resolve(cfg)
+    choose_model_wrapper(cfg, launcher)
+    add_hooks(cfg)
+    if resume or (cfg.get('resume') and not cfg.get('load_from')):
+        cfg.load_from = find_resume_checkpoint(cfg.work_dir)
+        cfg.resume = True
+    elif not cfg.get('resume') and any(Path(cfg.work_dir).glob('*.pth')):
+        raise ValueError(
+            f'{cfg.work_dir} already holds the checkpoints of a run: continue it with --resume, '
+            'or name another directory with --work-dir'
+        )
+    if cfg.get('load_from'):
+        checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
+        check_partition(cfg, checkpoint_weights(checkpoint))
+        _note_finished(cfg, checkpoint)
+    for path in pretrained_files(cfg.model):
+        check_checkpoint(path)
+    check_data(cfg)
+    return cfg
+
+
+def add_hooks(cfg: Config) -> None:
+    """Give a config with local modules the hooks that our own configs have, where it has none."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    present = {str(hook.get('type')).rpartition('.')[2] for hook in hooks}
+    if 'local' in cfg.model:
+        cfg.custom_hooks = hooks + [dict(type=name) for name in HOOKS if name not in present]
+
+
+def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
+    """Check that weights to start from are of the config's partition, or that it may differ.
+
+    Raises:
+        ValueError: They are of another one.
+    """
+    local = cfg.model.get('local')
+    if local is None or local.get('warm_start'):
+        return
+    trained, boundaries = trained_boundaries(list(weights)), list(local.boundaries)
+    # Frozen modules, the first ones, have no local heads and so leave no trace in a checkpoint.
+    frozen = boundaries[: len(boundaries) - len(trained)] if trained else []
+    if [*frozen, *trained] != boundaries:
+        raise ValueError(
+            f'the checkpoint {cfg.load_from} is of the partition {describe_partition(trained)}, '
+            f'the model of {describe_partition(local.boundaries)}; to start from its weights, '
+            'name a new --work-dir and set load_from and model.local.warm_start=True'
+        )
+
+
+def _note_finished(cfg: Config, checkpoint: Mapping[str, Any]) -> None:
+    iteration, max_iters = checkpoint.get('meta', {}).get('iter'), cfg.train_cfg.get('max_iters')
+    if cfg.get('resume') and iteration and max_iters and iteration >= max_iters:
+        print_log(
+            f'{cfg.load_from} is at iteration {iteration} of {max_iters}: there is nothing to '
+            'train, unless train_cfg.max_iters is raised',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def pretrained_files(value: Any) -> Iterator[str]:
+    """Yield the files and URLs that a model config loads pretrained weights from.
+
+    Names of a model zoo, as ``open-mmlab://resnet50_v1c``, are left to mmengine, which knows where
+    they lead.
+    """
+    if isinstance(value, Mapping):
+        named = [value.get('pretrained')]
+        if value.get('type') == 'Pretrained':
+            named.append(value.get('checkpoint'))
+        for name in named:
+            if isinstance(name, str) and ('://' not in name or name.startswith('http')):
+                yield name
+    if isinstance(value, (list, tuple, Mapping)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from pretrained_files(item)

@@ -1,0 +1,38 @@
+"""The step that a config describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+
+from mmseg_infopro.config.step import updates_per_module
+from mmseg_infopro.local.settings import LocalSettings
+from mmseg_infopro.local.update import module_updates
+from mmseg_infopro.measure.dry_step import DryAmpOptimWrapper
+from tests.models import build, model_config
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(),
+        dict(clip_grad=dict(max_norm=1)),
+        dict(accumulative_counts=2),
+        dict(optimizer=dict(type='LBFGS', lr=0.1)),
+        dict(optimizer=dict(type='AdamW', lr=0.1)),
+        dict(type='AmpOptimWrapper', loss_scale='dynamic'),
+        dict(type='AmpOptimWrapper', loss_scale=dict(enabled=False)),
+    ],
+    ids=str,
+)
+def test_planning_knows_when_a_step_updates_each_module(changes: dict[str, Any]) -> None:
+    cfg = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)) | changes
+    settings = LocalSettings(num_modules=2, update_per_module=True)
+    planned = updates_per_module(Config(dict(optim_wrapper=cfg)), settings)
+    model = build(model_config(local=dict(boundaries=['layer2.0'], update_per_module=True)))
+    kind = DryAmpOptimWrapper if cfg['type'] == 'AmpOptimWrapper' else cfg['type']
+    wrapper = build_optim_wrapper(model, dict(cfg, type=kind))
+    assert planned == (module_updates(model, wrapper) is not None)
