@@ -1,0 +1,185 @@
+"""The private names of torch, mmengine and mmseg that this package relies on: all of them, once.
+
+Another version may rename or change any of them; ``tests/test_upstream.py`` says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.library import Library
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import (
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_map_only,
+    tree_unflatten,
+)
+
+if TYPE_CHECKING:
+    from mmengine.optim import OptimWrapper
+
+__all__ = [
+    'FakeCopyMode',
+    'FakeTensorMode',
+    'TorchDispatchMode',
+    'tree_flatten',
+    'tree_leaves',
+    'tree_map',
+    'tree_map_only',
+    'tree_unflatten',
+]
+
+OVERRIDDEN = {
+    'mmengine.dataset.InfiniteSampler': '_indices_of_rank',
+    'mmseg.datasets.LoadAnnotations': '_load_seg_map',
+    'torch.nn.Module': '_load_from_state_dict',
+}
+"""Private methods that a class of this package overrides: theirs must go on calling them."""
+
+# ---- torch: operations
+
+FAKE_TENSOR_LOGGER = 'torch._subclasses.fake_tensor'
+"""The logger of the errors that operations on fake tensors raise."""
+
+FLASH_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention
+FLASH_ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+READ_VALUE = torch.ops.aten._local_scalar_dense.default
+"""What ``Tensor.item`` runs."""
+
+
+def schema_arguments(func: Any) -> Sequence[Any]:
+    """Return the arguments that an operation declares: name, default value, what it writes to."""
+    return func._schema.arguments
+
+
+def has_kernel(operation: str, dispatch_key: str) -> bool:
+    """Whether an operation, as ``'aten::exp'``, has a kernel of its own for a dispatch key."""
+    return torch._C._dispatch_has_kernel_for_dispatch_key(operation, dispatch_key)
+
+
+def aten_overrides() -> Library:
+    """Return a library whose kernels replace ATen's, in the whole process, while it is held."""
+    return Library('aten', 'IMPL')
+
+
+# ---- torch: tensors
+
+
+def storage_id(storage: torch.UntypedStorage) -> int:
+    """Return what tells storages that are alive apart, fake ones too, which have no address."""
+    return storage._cdata
+
+
+def version(tensor: Tensor) -> int:
+    """Return how often a tensor, or another one on the same storage, was written to in place."""
+    return tensor._version
+
+
+def use_counts(tensor: Tensor) -> tuple[int, int] | None:
+    """Return how many hold a tensor, and how many its storage; None where torch does not count."""
+    if not hasattr(tensor, '_use_count'):
+        return None
+    storage = tensor.untyped_storage()
+    return tensor._use_count(), torch._C._storage_Use_Count(storage._cdata)
+
+
+# ---- torch: the rest
+
+
+def in_backward_pass() -> bool:
+    """Whether autograd's engine runs what is running."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def has_step_hooks(optimizer: Optimizer) -> bool:
+    """Whether something waits for the optimizer's steps, before or after them."""
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
+
+
+def allow_compiled_graphs(number: int) -> None:
+    """Let torch.compile make at least so many graphs of a function before it gives up."""
+    config = torch._dynamo.config
+    config.cache_size_limit = max(config.cache_size_limit, number)
+
+
+# ---- mmengine
+
+
+@contextmanager
+def uncounted(optim_wrapper: OptimWrapper) -> Iterator[None]:
+    """Context in which backward passes do not count.
+
+    ``OptimWrapper.backward`` counts its calls, and the count drives gradient accumulation and
+    ``should_update``; a step must count once, for all of its losses.
+    """
+    count = optim_wrapper._inner_count
+    try:
+        yield
+    finally:
+        optim_wrapper._inner_count = count
+
+
+def accumulative_counts(optim_wrapper: OptimWrapper) -> int:
+    """Return over how many steps a wrapper accumulates gradients before an update."""
+    return optim_wrapper._accumulative_counts
+
+
+# ---- mmseg
+
+
+def decode_head_losses(model: Any, features: Any, data_samples: Any) -> dict[str, Tensor]:
+    """Return the losses of a segmentor's decode head, of all its heads if it is a cascade.
+
+    Args:
+        model: The segmentor.
+        features: Of its backbone and neck.
+        data_samples: With the label maps.
+    """
+    return model._decode_head_forward_train(features, data_samples)
+
+
+def segmentor_logits(model: Any, inputs: Tensor, data_samples: Any) -> Any:
+    """Return the logits of a segmentor at the size of its head, before any resizing."""
+    return model._forward(inputs, data_samples)
+
+
+def stack_labels(head: Any, data_samples: Any) -> Tensor:
+    """Return the label maps of a batch, ``(B, 1, H, W)``, as a decode head reads them."""
+    return head._stack_batch_gt(data_samples)
+
+
+def head_inputs(head: Any, features: Any) -> Any:
+    """Return the features that a decode head reads: those of ``in_index``, resized, joined."""
+    return head._transform_inputs(features)
+
+
+def normalizes(preprocessor: Any) -> bool:
+    """Whether a data preprocessor has a mean and a standard deviation and applies them."""
+    return getattr(preprocessor, '_enable_normalize', False)
+
+
+def swaps_channels(preprocessor: Any) -> bool:
+    """Whether a data preprocessor turns BGR into RGB, or the other way round."""
+    return preprocessor._channel_conversion
+
+
+def check_divisible(unet: Any, image: Tensor) -> None:
+    """Let a UNet check that it can halve an image as often as it has stages.
+
+    Raises:
+        AssertionError: It cannot.
+    """
+    unet._check_input_divisible(image)
+
+
+def add_positions(vit: Any, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    """Let a vision transformer add its position embedding, resized to ``size`` in patches."""
+    return vit._pos_embeding(tokens, size, vit.pos_embed)

@@ -1,0 +1,190 @@
+"""Each private name of torch, mmengine and mmseg that the package relies on does what it is for."""
+
+from __future__ import annotations
+
+from pydoc import locate
+from typing import Any
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmseg.datasets import LoadAnnotations
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmseg_infopro import upstream
+
+from .models import GN, NUM_CLASSES, batch, model_config
+
+
+def wrapper(accumulative_counts: int = 1) -> OptimWrapper:
+    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+    return OptimWrapper(optimizer, accumulative_counts=accumulative_counts)
+
+
+@pytest.mark.parametrize(('cls', 'method'), upstream.OVERRIDDEN.items())
+def test_the_overridden_methods_are_there(cls: str, method: str) -> None:
+    assert callable(getattr(locate(cls), method))
+
+
+def test_torch_calls_load_from_state_dict_and_mmseg_load_seg_map() -> None:
+    called: list[Any] = []
+
+    class Loads(LoadAnnotations):
+        def _load_seg_map(self, results: dict[str, Any]) -> None:
+            called.append('map')
+
+    class Linear(nn.Linear):
+        def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+            called.append('state')
+
+    Loads().transform({})
+    Linear(1, 1).load_state_dict({})
+    assert called == ['map', 'state']
+
+
+def test_attention_and_item_are_these_operations() -> None:
+    seen = []
+
+    class Sees(upstream.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    maps = torch.zeros(1, 1, 4, 8)
+    with Sees():
+        nn.functional.scaled_dot_product_attention(maps, maps, maps)
+        maps.sum().item()
+    assert upstream.FLASH_ATTENTION_ON_CPU in [func.overloadpacket for func in seen]
+    assert upstream.READ_VALUE in seen
+    assert upstream.FLASH_ATTENTION.default
+
+
+def test_a_schema_tells_names_defaults_and_what_is_written_to() -> None:
+    arguments = upstream.schema_arguments(torch.ops.aten.add_.Tensor)
+    assert [argument.name for argument in arguments] == ['self', 'other', 'alpha']
+    assert arguments[2].default_value == 1
+    assert [bool(a.alias_info and a.alias_info.is_write) for a in arguments] == [True, False, False]
+
+
+def test_kernels_are_known_by_dispatch_key() -> None:
+    assert upstream.has_kernel('aten::exp', 'AutocastCUDA')
+    assert not upstream.has_kernel('aten::relu', 'AutocastCUDA')
+
+
+def test_an_override_ends_with_its_library() -> None:
+    point = torch.ones(1, requires_grad=True)
+    library = upstream.aten_overrides()
+    library.impl('dropout', lambda tensor, p, train: tensor * 5, 'AutogradCPU')
+    during = torch.dropout(point, 0.5, False)
+    del library
+    assert (during.item(), torch.dropout(point, 0.5, False).item()) == (5, 1)
+
+
+def test_a_storage_has_one_id_for_all_its_views_fake_ones_too() -> None:
+    with upstream.FakeTensorMode():
+        tensor, other = torch.zeros(4), torch.zeros(4)
+    ids = [upstream.storage_id(t.untyped_storage()) for t in (tensor, tensor[1:], other)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_version_counts_what_is_written_in_place() -> None:
+    tensor = torch.zeros(4)
+    before = upstream.version(tensor)
+    tensor[1:].add_(1)
+    assert upstream.version(tensor) == before + 1
+
+
+def test_uses_count_those_that_hold_a_tensor_and_its_storage() -> None:
+    tensor = torch.zeros(4)
+    before = upstream.use_counts(tensor)
+    view = tensor.view(2, 2)
+    after = upstream.use_counts(tensor)
+    del view
+    if hasattr(torch.Tensor, '_use_count'):
+        assert before is not None
+        assert after is not None
+        assert after[1] > before[1]
+    else:
+        assert before is after is None
+
+
+def test_a_backward_pass_is_seen() -> None:
+    seen = []
+    point = torch.zeros(1, requires_grad=True)
+    point.register_hook(lambda gradient: seen.append(upstream.in_backward_pass()))
+    point.sum().backward()
+    assert (seen, upstream.in_backward_pass()) == ([True], False)
+
+
+@pytest.mark.parametrize('register', ['register_step_pre_hook', 'register_step_post_hook'])
+def test_hooks_on_an_optimizers_step_are_seen(register: str) -> None:
+    optimizer = wrapper().optimizer
+    assert not upstream.has_step_hooks(optimizer)
+    getattr(optimizer, register)(lambda *args: None)
+    assert upstream.has_step_hooks(optimizer)
+
+
+def test_a_function_may_be_compiled_so_often() -> None:
+    import torch._dynamo
+
+    with torch._dynamo.config.patch(recompile_limit=8):
+        upstream.allow_compiled_graphs(5)
+        assert torch._dynamo.config.recompile_limit == 8
+        upstream.allow_compiled_graphs(50)
+        assert torch._dynamo.config.recompile_limit == 50
+
+
+def test_an_uncounted_backward_pass_leaves_the_accumulation_where_it_is() -> None:
+    optim_wrapper = wrapper(accumulative_counts=2)
+    optim_wrapper.backward(torch.zeros((), requires_grad=True))
+    with upstream.uncounted(optim_wrapper):
+        optim_wrapper.backward(torch.zeros((), requires_grad=True))
+    assert not optim_wrapper.should_update()
+    optim_wrapper.backward(torch.zeros((), requires_grad=True))
+    assert optim_wrapper.should_update()
+    assert upstream.accumulative_counts(optim_wrapper) == 2
+
+
+def test_a_segmentors_parts_are_those_of_its_loss_and_prediction() -> None:
+    model = MODELS.build({**model_config(norm=GN), 'auxiliary_head': None})
+    data = model.data_preprocessor(batch(), True)
+    features = model.extract_feat(data['inputs'])
+    losses = upstream.decode_head_losses(model, features, data['data_samples'])
+    assert losses.keys() == model.loss(**data).keys()
+    logits = upstream.segmentor_logits(model, **data)
+    assert logits.shape == (2, NUM_CLASSES, 8, 8)
+
+
+def test_a_heads_labels_and_inputs() -> None:
+    model = MODELS.build(model_config())
+    data = model.data_preprocessor(batch(), True)
+    features = [torch.rand(2, 4, 8, 8), torch.rand(2, 4, 8, 8)]
+    model.decode_head.in_index = 1
+    assert upstream.head_inputs(model.decode_head, features) is features[1]
+    labels = upstream.stack_labels(model.decode_head, data['data_samples'])
+    assert torch.equal(labels[1], data['data_samples'][1].gt_sem_seg.data)
+
+
+def test_a_preprocessor_tells_what_it_does() -> None:
+    plain = MODELS.build(dict(type='SegDataPreProcessor'))
+    mean = dict(mean=[1.0] * 3, std=[1.0] * 3)
+    normalizing = MODELS.build(dict(type='SegDataPreProcessor', rgb_to_bgr=True, **mean))
+    assert (upstream.normalizes(plain), upstream.swaps_channels(plain)) == (False, False)
+    assert (upstream.normalizes(normalizing), upstream.swaps_channels(normalizing)) == (True, True)
+    assert not upstream.normalizes(nn.Identity())
+
+
+def test_a_unet_refuses_what_it_cannot_halve() -> None:
+    unet = MODELS.build(dict(type='UNet', base_channels=2))
+    upstream.check_divisible(unet, torch.zeros(1, 3, 32, 32))
+    with pytest.raises(AssertionError, match='divisible'):
+        upstream.check_divisible(unet, torch.zeros(1, 3, 24, 24))
+
+
+def test_a_vision_transformer_adds_its_positions() -> None:
+    sizes = dict(img_size=8, patch_size=4, embed_dims=8, num_layers=1, num_heads=1, out_indices=0)
+    vit = MODELS.build(dict(type='mmseg.VisionTransformer', drop_rate=0.0, **sizes))
+    nn.init.normal_(vit.pos_embed)
+    added = upstream.add_positions(vit, torch.zeros(1, 5, 8), (2, 2))
+    assert torch.equal(added, vit.pos_embed)
