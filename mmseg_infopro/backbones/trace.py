@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from ..measure.fake import UpperBounds, fake_copy
+from ..upstream import FakeTensorMode, tree_leaves, tree_map
 from .unrolled import Feature, UnrolledBackbone, numbered_emits
 
 FeatureSize = torch.Size | list[torch.Size]

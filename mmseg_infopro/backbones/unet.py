@@ -9,11 +9,12 @@ from mmseg.models.backbones import UNet
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..upstream import check_divisible
 from .unrolled import Emit, Unit, UnrolledBackbone
 
 
 def _first_encoder(backbone: UNet, image: Tensor) -> list[Tensor]:
-    backbone._check_input_divisible(image)
+    check_divisible(backbone, image)
     return [backbone.encoder[0](image)]
 
 

@@ -9,6 +9,7 @@ from mmseg.models.backbones import BEiT, VisionTransformer
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..upstream import add_positions
 from .tokens import Tokens, token_border, token_feature
 from .unrolled import Emit, Feature, Unit, UnrolledBackbone
 
@@ -42,7 +43,7 @@ def layer_units(self: VisionTransformer | BEiT, emit: Emit) -> list[Unit]:
 
 def _embed(backbone: VisionTransformer, image: Tensor) -> Tokens:
     tokens, size = embed_patches(backbone, image)
-    tokens = backbone._pos_embeding(tokens, size, backbone.pos_embed)
+    tokens = add_positions(backbone, tokens, size)
     if not backbone.with_cls_token:
         tokens = tokens[:, 1:]
     return backbone.pre_ln(tokens) if backbone.pre_norm else tokens, size

@@ -19,6 +19,7 @@ from ..local.separable import SEPARABLE
 from ..local.settings import PARTITION_KEYS, LocalSettings
 from ..measure.dry_step import DryStep, PeakBytes, autocast_dtype, dry_step
 from ..planning.batch import StepShape, training_batch
+from ..upstream import FAKE_TENSOR_LOGGER
 
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:
@@ -66,7 +67,7 @@ def explained_failure(shape: StepShape) -> Iterator[None]:
         FailedStepError: In place of a RuntimeError.
     """
     # It would print the traceback of what becomes a sentence.
-    logger = logging.getLogger('torch._subclasses.fake_tensor')
+    logger = logging.getLogger(FAKE_TENSOR_LOGGER)
     was_disabled, logger.disabled = logger.disabled, True
     try:
         yield

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
+from ..upstream import accumulative_counts
 from .rng_state_hook import checkpoint_due
 
 
@@ -58,7 +59,7 @@ class PartialGradientsHook(Hook):
                 return
             self._gather(runner, iteration)
         checkpoint['partial_gradients'] = dict(
-            accumulative_counts=runner.optim_wrapper._accumulative_counts,
+            accumulative_counts=accumulative_counts(runner.optim_wrapper),
             loss_share=_loss_share(runner.optim_wrapper),
             gradients=self._gathered,
         )
@@ -76,7 +77,7 @@ class PartialGradientsHook(Hook):
         loaded, self._loaded = self._loaded, None
         if runner.iter == 0 or loaded is None:
             return
-        counts = runner.optim_wrapper._accumulative_counts
+        counts = accumulative_counts(runner.optim_wrapper)
         if loaded['accumulative_counts'] != counts:
             runner.logger.warning(
                 f'The checkpoint was saved with accumulative_counts={loaded["accumulative_counts"]}'

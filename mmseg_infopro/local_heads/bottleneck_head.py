@@ -11,6 +11,7 @@ from mmcv.cnn import ConvModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..upstream import head_inputs
 from .chunked_loss import ChunkedLoss
 
 
@@ -50,7 +51,7 @@ class BottleneckHead(ChunkedLoss):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the logits ``(B, num_classes, h, w)``, at ``min_stride`` or coarser."""
-        x = self._transform_inputs(inputs)
+        x = head_inputs(self, inputs)
         if self.pool_size > 1:
             x = F.avg_pool2d(x, self.pool_size, ceil_mode=True)
         return self.cls_seg(self.mix(self.reduce(x)))

@@ -16,6 +16,8 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ..upstream import stack_labels
+
 # What mmseg adds to its divisors: crops that hold nothing but ignored pixels divide by it.
 EPS = torch.finfo(torch.float32).eps
 # Their loss_by_feat ends in the parent's, once per output.
@@ -48,7 +50,7 @@ class ChunkedLoss(BaseDecodeHead):
         """Return mmseg's losses and ``acc_seg`` of ``seg_logits`` ``(B, C, h, w)``."""
         if self._obstacle():
             return super().loss_by_feat(seg_logits, batch_data_samples)
-        labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        labels = stack_labels(self, batch_data_samples).squeeze(1)
         losses: dict[str, Tensor] = {}
         for criterion in self._criteria():
             loss = self._cross_entropy(criterion, seg_logits, labels)

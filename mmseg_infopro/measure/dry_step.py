@@ -16,9 +16,9 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..upstream import FakeTensorMode
 from .fake import UpperBounds, fake_copy
 from .gpu_rules import gpu_rules
 from .tracker import MemoryTracker

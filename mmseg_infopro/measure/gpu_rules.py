@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import Library
-from torch.utils._pytree import tree_map_only
+
+from ..upstream import aten_overrides, has_kernel, tree_map_only
 
 IN_FP32 = (
     'exp', 'expm1', 'log', 'log10', 'log2', 'log1p', 'reciprocal', 'rsqrt', 'softplus',
@@ -39,7 +40,7 @@ def gpu_rules() -> Iterator[None]:
     installed torch autocasts on CUDA are changed. Dropout saves a mask of floating-point numbers
     there, and one of booleans on a GPU. Must not be nested.
     """
-    library = Library('aten', 'IMPL')
+    library = aten_overrides()
     for name in IN_FP32:
         _override(library, name, _casting)
     for name in TO_FP32:
@@ -52,7 +53,6 @@ def gpu_rules() -> Iterator[None]:
 
 
 def _override(library: Library, name: str, make: Callable[[Any], Callable[..., Any]]) -> None:
-    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     if has_kernel(f'aten::{name}', 'AutocastCUDA'):
         packet, _, overload = name.partition('.')
         operation = getattr(getattr(torch.ops.aten, packet), overload or 'default')

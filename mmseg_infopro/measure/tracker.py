@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
+
+from ..upstream import TorchDispatchMode, in_backward_pass, tree_leaves, use_counts
 
 OTHER = 'activations'
 _ADD = torch.ops.aten.add.Tensor
@@ -117,14 +117,14 @@ def adds_in_place(total: Tensor, value: Any, *alpha: Any, uses: Uses | None) -> 
     """
     return (
         uses is not None
-        and torch._C._current_graph_task_id() != -1
+        and in_backward_pass()
         and not torch.is_grad_enabled()
         and not alpha
         and isinstance(value, Tensor)
         and (total.shape, total.dtype) == (value.shape, value.dtype)
         and total.layout is torch.strided
         and torch.ops.aten.is_non_overlapping_and_dense(total)
-        and uses == _uses(total)
+        and uses == use_counts(total)
     )
 
 
@@ -149,12 +149,6 @@ class _UseCounter(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Run the operation; count the uses of a gradient that is added to."""
-        if func is _ADD and torch._C._current_graph_task_id() != -1:
-            self.uses = _uses(args[0])
+        if func is _ADD and in_backward_pass():
+            self.uses = use_counts(args[0])
         return func(*args, **(kwargs or {}))
-
-
-def _uses(tensor: Tensor) -> Uses | None:
-    if not hasattr(tensor, '_use_count'):
-        return None
-    return tensor._use_count(), torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)

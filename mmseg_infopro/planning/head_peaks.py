@@ -9,11 +9,11 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from ..local.feature_flow import auxiliary_heads
 from ..local_heads import head_losses
 from ..measure.dry_step import peak_beyond
+from ..upstream import decode_head_losses, tree_leaves
 from .unit_bytes import as_leaf
 
 
@@ -46,7 +46,7 @@ def peak_of_tail(
 
     def step() -> None:
         inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
-        losses = [model._decode_head_forward_train(inputs, samples)]
+        losses = [decode_head_losses(model, inputs, samples)]
         losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
         _total(losses).backward()
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ..backbones import State, Unit, UnrolledBackbone, owned_parameters
 from ..measure.dry_step import peak_beyond
 from ..recompute.operations import Activations, measure_activations
+from ..upstream import storage_id, tree_leaves, tree_map_only
 
 
 class SavedBytes:
@@ -21,7 +21,7 @@ class SavedBytes:
     def __init__(self, model: nn.Module) -> None:
         # The storages are kept, so that no address is used twice.
         self.known = {
-            tensor.untyped_storage()._cdata: tensor.untyped_storage()
+            storage_id(tensor.untyped_storage()): tensor.untyped_storage()
             for tensor in (*model.parameters(), *model.buffers())
         }
         self.num_bytes = 0
@@ -35,8 +35,8 @@ class SavedBytes:
 
     def _pack(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in self.known:
-            self.known[storage._cdata] = storage
+        if storage_id(storage) not in self.known:
+            self.known[storage_id(storage)] = storage
             self.num_bytes += storage.nbytes()
         return tensor
 

@@ -9,8 +9,6 @@ from typing import Any, cast
 import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from ..backbones import FeatureShape, numbered_emits, trace_backbone
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
@@ -19,6 +17,7 @@ from ..measure.fake import fake_copy
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
 from ..recompute.operations import Activations, Saved
+from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 from .batch import StepShape, training_batch
 from .boundaries import StepBytes, UnitBytes
 from .head_peaks import peak_of_heads, peak_of_tail

@@ -9,9 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
+from ..upstream import (
+    TorchDispatchMode,
+    schema_arguments,
+    storage_id,
+    tree_flatten,
+    tree_map_only,
+    tree_unflatten,
+)
 from .operations import Saved, is_compute, saved_indices, storages_of
 from .saved_tensors import SavedTensors
 
@@ -103,7 +109,7 @@ class _FirstRun(TorchDispatchMode):
 
     def number_of(self, tensor: Tensor) -> int | None:
         """Return the number of the operation whose kept output a tensor is or is part of."""
-        return self.index_of.get(tensor.untyped_storage()._cdata)
+        return self.index_of.get(storage_id(tensor.untyped_storage()))
 
     def _copy_before(self, written: Iterable[Any]) -> None:
         for storage in storages_of(written):
@@ -161,7 +167,7 @@ def _throw_away_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    arguments = func._schema.arguments
+    arguments = schema_arguments(func)
     defaults = {argument.name: argument.default_value for argument in arguments}
     return defaults | dict(zip(defaults, args, strict=False)) | kwargs
 
@@ -169,7 +175,7 @@ def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
 # Cached: reading a schema or tags takes longer than a small operation.
 @cache
 def _written_names(func: Any) -> tuple[str, ...]:
-    arguments = func._schema.arguments
+    arguments = schema_arguments(func)
     return tuple(a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write)
 
 

@@ -10,21 +10,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from ..upstream import (
+    FLASH_ATTENTION,
+    FLASH_ATTENTION_ON_CPU,
+    TorchDispatchMode,
+    storage_id,
+    tree_leaves,
+)
 
 Saved = Literal['units', 'cheap'] | Collection[int]
 """Which compute operations of a unit keep their outputs for the backward pass: none, all, or those
 with these numbers, in call order."""
 
-_aten = torch.ops.aten
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     # Attention on a CPU, which torch's table leaves out.
-    _aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[
-        _aten._scaled_dot_product_flash_attention
-    ],
+    FLASH_ATTENTION_ON_CPU: flop_registry[FLASH_ATTENTION],
 }
 
 
@@ -189,4 +192,4 @@ class _Recorder(TorchDispatchMode):
 def storages_of(values: Any) -> dict[int, torch.UntypedStorage]:
     """Return the storages of all tensors in a nest, by address."""
     tensors: Iterable[Tensor] = (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
-    return {tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in tensors}
+    return {storage_id(tensor.untyped_storage()): tensor.untyped_storage() for tensor in tensors}

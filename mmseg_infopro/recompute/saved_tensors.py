@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._pytree import tree_leaves
 
+from ..upstream import storage_id, tree_leaves, version
 from .surroundings import Surroundings
 
 NEGLIGIBLE = 1 / 64
@@ -68,10 +68,10 @@ class SavedTensors:
             lasting: Whether the caller holds it until the backward pass has run.
         """
         tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        returned = {tensor.untyped_storage()._cdata: tensor for tensor in tensors}
+        returned = {storage_id(tensor.untyped_storage()): tensor for tensor in tensors}
         for slot in filter(None, (reference() for reference in self.slots)):
             storage = slot.storage()
-            tensor = None if storage is None else returned.get(storage._cdata)
+            tensor = None if storage is None else returned.get(storage_id(storage))
             if tensor is not None or not slot.is_there():
                 slot.tensor = None
             if lasting and tensor is not None and _place(tensor) == slot.place:
@@ -135,14 +135,14 @@ class _Slot:
     """
 
     def __init__(self, tensor: Tensor, source: int | None, number: int | None) -> None:
-        self.place, self.kind, self.version = _place(tensor), _kind(tensor), tensor._version
+        self.place, self.kind, self.version = _place(tensor), _kind(tensor), version(tensor)
         self.storage = weakref.ref(tensor.untyped_storage())
         self.tensor: Tensor | None = None
         self.source, self.number = source, number
 
     def is_there(self) -> bool:
         """Whether nothing needs to be computed for it."""
-        unchanged = self.tensor is not None and self.tensor._version == self.version
+        unchanged = self.tensor is not None and version(self.tensor) == self.version
         return unchanged or self.source is not None
 
     def fill(self, tensor: Tensor) -> None:
@@ -156,7 +156,7 @@ class _Slot:
                 'a function that is recomputed must do the same in both runs: autograd saved '
                 f'{self.kind} in the first and {_kind(tensor)} in the second'
             )
-        self.tensor, self.version = tensor, tensor._version
+        self.tensor, self.version = tensor, version(tensor)
 
 
 class _AllThere(Exception):
@@ -198,7 +198,7 @@ class _Save(torch.autograd.Function):
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:
     """Return where a tensor's values are; to be compared only while its storage is there."""
-    where = tensor.untyped_storage()._cdata, tensor.storage_offset()
+    where = storage_id(tensor.untyped_storage()), tensor.storage_offset()
     return *where, tensor.shape, tensor.stride(), tensor.dtype
 
 

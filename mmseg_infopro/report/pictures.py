@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..segmentors import InfoProEncoderDecoder
+from ..upstream import swaps_channels
 
 IGNORED_COLOUR = (0, 0, 0)
 
@@ -52,7 +53,7 @@ def make_example(model: InfoProEncoderDecoder, sample: dict[str, Any]) -> Exampl
     data = model.data_preprocessor(batch, False)
     border = model.border_features(data['inputs'], 0)
     rebuilt = head.reconstruct(border, data['inputs'].shape[2:])[0].cpu()
-    if not model.data_preprocessor._channel_conversion:
+    if not swaps_channels(model.data_preprocessor):
         rebuilt = rebuilt.flip(0)
     (result,) = model.predict(**data)
     return Example(

@@ -16,6 +16,8 @@ from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor, nn
 
+from ..upstream import segmentor_logits
+
 CHUNK = 32
 """Classes in a chunk: of every CPU's vector width a multiple, so that rounding does not change."""
 
@@ -96,7 +98,7 @@ def predict_in_chunks(
         data_samples: Get the predictions, and tell the shapes; without them the predictions are
             of the inputs' shape.
     """
-    logits = model._forward(inputs, data_samples)
+    logits = segmentor_logits(model, inputs, data_samples)
     # DAHead and EncHead predict by the first of several outputs.
     logits = logits[0] if isinstance(logits, tuple) else logits
     image_metas = [sample.metainfo for sample in data_samples or ()]
