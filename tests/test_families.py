@@ -9,10 +9,11 @@ import torch
 from mmengine.registry import DefaultScope
 
 from mmseg_infopro import localize, resolve
+from mmseg_infopro.config.build import build_model
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.step import build_model, step_shape
+from mmseg_infopro.config.step import step_shape
 from mmseg_infopro.planning.batch import training_batch
-from mmseg_infopro.report.baselines import override_step
 from mmseg_infopro.report.coverage import installed_configs, remove_pretrained
 from tests.models import KeepGradients, disable_logging, gradients
 

@@ -24,10 +24,10 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 
 from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.local.settings import RECOMPUTE
-from mmseg_infopro.report.baselines import override_step
 from mmseg_infopro.report.methods import PRECISIONS, methods_to_compare, plan_trials
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables

@@ -28,9 +28,10 @@ from rich.table import Table
 warnings.filterwarnings('ignore')
 
 from mmseg_infopro.commands import command, progress_bar  # noqa: E402
+from mmseg_infopro.config.edit import set_partition  # noqa: E402
 from mmseg_infopro.config.read import read_config  # noqa: E402
 from mmseg_infopro.config.resolve import resolve  # noqa: E402
-from mmseg_infopro.config.step import config_peak, set_partition  # noqa: E402
+from mmseg_infopro.config.step import config_peak  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
 from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402

@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.fit_cap import describe_peak
 from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import parse_bytes
-from mmseg_infopro.report.baselines import end_to_end_forms, override_step
+from mmseg_infopro.report.baselines import end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
 
 

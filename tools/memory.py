@@ -25,11 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step
 from mmseg_infopro.measure.dry_step import DryStep
 from mmseg_infopro.measure.step_time import time_in_rounds
-from mmseg_infopro.report.baselines import alternatives, override_step
+from mmseg_infopro.report.baselines import alternatives
 from mmseg_infopro.report.timeline import draw_timelines
 from mmseg_infopro.report.timing import real_config_step
 

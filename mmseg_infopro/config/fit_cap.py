@@ -17,14 +17,9 @@ from ..planning.boundaries import StepBytes, module_peaks, plan_boundaries
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from ..recompute.groups import Recompute, RecomputeGroup
-from .step import (
-    build_end_to_end,
-    dry_config_step,
-    explained_failure,
-    set_partition,
-    step_shape,
-    updates_per_module,
-)
+from .build import build_end_to_end
+from .edit import set_partition, set_recompute
+from .step import dry_config_step, explained_failure, step_shape, updates_per_module
 
 PLANNING_ERROR = 1.1
 """A plan's peak is taken to be at most this factor above that of the dry step."""
@@ -203,14 +198,6 @@ def set_fit(cfg: Config, fit: Fit) -> Config:
     set_recompute(cfg, fit.recompute)
     cfg.model.local.pop('memory_margin', None)
     return cfg
-
-
-def set_recompute(cfg: Config, recompute: Recompute) -> None:
-    """Write ``local.recompute`` as a config has it."""
-    if isinstance(recompute, str):
-        cfg.model.local.recompute = recompute
-    else:
-        cfg.model.local.recompute = [group.as_config() for group in recompute]
 
 
 def describe_peak(step: DryStep) -> str:

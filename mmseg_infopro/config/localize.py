@@ -17,8 +17,8 @@ from mmseg.registry import MODELS
 from ..backbones import REFUSED
 from ..backbones.supported import supported_backbones
 from ..local.settings import PARTITION_KEYS, default_heads
+from .edit import set_partition
 from .read import read_config
-from .step import set_partition
 
 SEGMENTORS = {
     'EncoderDecoder': 'InfoProEncoderDecoder',

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from ..local.settings import PARTITION_KEYS
-from .step import set_partition
+from .edit import set_partition
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
 """Whose configs can be named as ``package::name``."""

@@ -13,8 +13,10 @@ from mmengine.logging import MMLogger
 from ..local.settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
 from ..measure.sizes import parse_bytes
 from ..planning.choosing import choose_boundaries
+from .build import build_end_to_end
+from .edit import set_partition
 from .fit_cap import Fit, fit_cap, set_fit
-from .step import build_end_to_end, explained_failure, set_partition, step_shape, updates_per_module
+from .step import explained_failure, step_shape, updates_per_module
 
 
 def resolve(cfg: Config) -> Config:

@@ -9,50 +9,17 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import MODELS, OPTIMIZERS
+from mmseg.registry import OPTIMIZERS
 from torch import nn
 
 from ..local.separable import SEPARABLE
-from ..local.settings import PARTITION_KEYS, LocalSettings
+from ..local.settings import LocalSettings
 from ..measure.dry_step import DryStep, PeakBytes, autocast_dtype, dry_step
 from ..planning.batch import StepShape, training_batch
 from ..upstream import FAKE_TENSOR_LOGGER
-
-
-def build_end_to_end(cfg: Config) -> EncoderDecoder:
-    """Build the config's model uncut, K=1, without pretrained weights."""
-    model_cfg = deepcopy(cfg.model)
-    model_cfg.pop('pretrained', None)
-    if 'local' in model_cfg:
-        model_cfg.local = ConfigDict(num_modules=1)
-    return build_model(model_cfg)
-
-
-def set_partition(cfg: Config, **partition: Any) -> None:
-    """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there.
-
-    Listed groups that recompute were for the old partition: others recompute cheaply.
-    """
-    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
-    if not isinstance(local.get('recompute', ''), str):
-        local['recompute'] = 'cheap'
-    cfg.model.local = ConfigDict(**partition, **local)
-
-
-def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
-    """Build a model in mmseg's scope.
-
-    Raises:
-        ValueError: It cannot be built.
-    """
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        try:
-            return MODELS.build(model_cfg)
-        except (AssertionError, AttributeError, KeyError) as error:
-            raise ValueError(f'the model cannot be built from the config: {error}') from error
+from .build import build_model
 
 
 class FailedStepError(ValueError):
@@ -89,14 +56,10 @@ def dry_config_step(cfg: Config) -> DryStep:
     """
     model_cfg = deepcopy(cfg.model)
     model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
-    model, shape = _without_weights(model_cfg), step_shape(cfg)
+    model_cfg.pop('pretrained', None)
+    model, shape = build_model(model_cfg), step_shape(cfg)
     with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
         return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
-
-
-def _without_weights(model_cfg: ConfigDict) -> EncoderDecoder:
-    model_cfg.pop('pretrained', None)
-    return build_model(model_cfg)
 
 
 def config_peak(cfg: Config) -> PeakBytes:

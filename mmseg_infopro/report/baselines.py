@@ -12,7 +12,6 @@ from mmseg.registry import MODELS
 
 from ..config.localize import localize
 from ..config.resolve import resolve
-from ..config.step import training_pipeline
 
 CHUNKED = 'Chunked'
 
@@ -80,43 +79,3 @@ def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:
     return any(
         name in inspect.signature(parent.__init__).parameters for parent in model_class.__mro__
     )
-
-
-def override_step(
-    cfg: Config,
-    batch_size: int | None = None,
-    crop: tuple[int, int] | None = None,
-    amp: str | None = None,
-) -> None:
-    """Change what the memory of a config's training step depends on, in place.
-
-    Args:
-        cfg: The config.
-        batch_size: Images per process.
-        crop: Height and width of the training crop.
-        amp: ``float16`` or ``bfloat16`` for mixed precision, ``none`` for full precision.
-    """
-    if batch_size is not None:
-        if batch_size < 1:
-            raise ValueError(f'the batch size must be at least 1, got {batch_size}')
-        cfg.train_dataloader.batch_size = batch_size
-    if crop is not None:
-        set_crop(cfg, crop)
-    if amp == 'none' and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
-        cfg.optim_wrapper.type = 'OptimWrapper'
-        cfg.optim_wrapper.pop('dtype', None)
-        cfg.optim_wrapper.pop('loss_scale', None)
-    elif amp not in (None, 'none'):
-        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=amp)
-
-
-def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
-    """Train on crops of another size: data preprocessor and cropping transforms."""
-    if min(crop) < 1:
-        raise ValueError(f'the crop must be at least 1 pixel high and wide, got {crop}')
-    preprocessor = cfg.model.get('data_preprocessor')
-    if preprocessor is not None:
-        preprocessor.size = crop
-    for transform in training_pipeline(cfg):
-        if 'crop_size' in transform:
-            transform['crop_size'] = crop

@@ -14,9 +14,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.utils import get_installed_path
 
+from ..config.build import build_model
 from ..config.localize import localize
 from ..config.resolve import resolve
-from ..config.step import build_model, step_shape
+from ..config.step import step_shape
 from ..measure.dry_step import dry_step_gradients
 from ..planning.batch import training_batch
 

@@ -10,15 +10,16 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..config.build import build_end_to_end
+from ..config.edit import override_step
 from ..config.fit_cap import Fit, NothingFitsError, fit_cap, measure_config, plan_fits, set_fit
 from ..config.localize import localize
 from ..config.resolve import enforce_cap
-from ..config.step import FailedStepError, build_end_to_end, dry_config_step, step_shape
+from ..config.step import FailedStepError, dry_config_step, step_shape
 from ..local.settings import read_local_settings
 from ..measure.dry_step import DryStep
 from ..planning.batch import StepShape
 from ..planning.boundaries import StepBytes
-from .baselines import override_step
 
 Crop = tuple[int, int]
 CROP_STEP = 32

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 
+from ..config.edit import override_step
 from ..config.fit_cap import NothingFitsError, fit_cap, set_fit
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.step import step_shape
 from ..local.settings import read_local_settings
 from ..measure.sizes import parse_bytes
-from .baselines import end_to_end_forms, override_step
+from .baselines import end_to_end_forms
 
 PRECISIONS = ('none', 'float16', 'bfloat16')
 

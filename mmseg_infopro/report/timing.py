@@ -12,7 +12,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ..config.step import build_model, step_shape
+from ..config.build import build_model
+from ..config.step import step_shape
 from ..measure.real_step import RealStep
 from ..measure.step_time import StepTimes, time_in_rounds
 from ..planning.batch import StepShape, training_batch

@@ -9,7 +9,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from ..config.step import build_end_to_end, set_partition
+from ..config.build import build_end_to_end
+from ..config.edit import set_partition
 from ..datasets import check_data
 from ..parallel import choose_model_wrapper
 from ..segmentors.chunked_argmax import check_keeps_logits

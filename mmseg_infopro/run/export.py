@@ -20,7 +20,7 @@ from mmseg import registry
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..config.step import build_end_to_end
+from ..config.build import build_end_to_end
 from .checkpoints import check_checkpoint
 from .weights import check_weights_fit, checkpoint_weights
 

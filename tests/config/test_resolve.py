@@ -10,8 +10,9 @@ from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
 from mmseg_infopro.backbones import boundary_names
+from mmseg_infopro.config.build import build_end_to_end
 from mmseg_infopro.config.fit_cap import NothingFitsError, fit_cap
-from mmseg_infopro.config.step import build_end_to_end, config_peak, dry_config_step
+from mmseg_infopro.config.step import config_peak, dry_config_step
 from mmseg_infopro.local.settings import read_local_settings
 from tests.models import model_config
 

@@ -7,7 +7,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
-from mmseg_infopro.config.step import build_end_to_end, config_peak
+from mmseg_infopro.config.build import build_end_to_end
+from mmseg_infopro.config.step import config_peak
 
 ROOT = Path(__file__).resolve().parents[2] / 'configs'
 CONFIGS = sorted(

@@ -6,12 +6,13 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmseg_infopro import localize, resolve
+from mmseg_infopro.config.build import build_model
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.step import build_model, dry_config_step, step_shape
+from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.real_step import RealStep
 from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.planning.batch import training_batch
-from mmseg_infopro.report.baselines import override_step
 from mmseg_infopro.report.coverage import remove_pretrained
 
 CONFIGS = [

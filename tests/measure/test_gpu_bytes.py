@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
+from mmseg_infopro.config.build import build_end_to_end
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.step import build_end_to_end, step_shape
+from mmseg_infopro.config.step import step_shape
 from mmseg_infopro.measure.fake import UpperBounds, fake_copy
 from mmseg_infopro.measure.gpu_rules import gpu_rules
 from mmseg_infopro.planning.batch import training_batch

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import FailedStepError, dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.report import fitting
-from mmseg_infopro.report.baselines import end_to_end_forms, override_step
+from mmseg_infopro.report.baselines import end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, fit_end_to_end, largest
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,70 @@
+"""The changes that we make to a config, each in place: callers copy it first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from ..local.settings import PARTITION_KEYS
+from ..recompute.groups import Recompute
+from .step import training_pipeline
+
+
+def set_partition(cfg: Config, **partition: Any) -> None:
+    """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there.
+
+    Listed groups that recompute were for the old partition: others recompute cheaply.
+    """
+    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
+    if not isinstance(local.get('recompute', ''), str):
+        local['recompute'] = 'cheap'
+    cfg.model.local = ConfigDict(**partition, **local)
+
+
+def set_recompute(cfg: Config, recompute: Recompute) -> None:
+    """Write ``local.recompute`` as a config has it."""
+    if isinstance(recompute, str):
+        cfg.model.local.recompute = recompute
+    else:
+        cfg.model.local.recompute = [group.as_config() for group in recompute]
+
+
+def override_step(
+    cfg: Config,
+    batch_size: int | None = None,
+    crop: tuple[int, int] | None = None,
+    amp: str | None = None,
+) -> None:
+    """Change what the memory of a config's training step depends on, in place.
+
+    Args:
+        cfg: The config.
+        batch_size: Images per process.
+        crop: Height and width of the training crop.
+        amp: ``float16`` or ``bfloat16`` for mixed precision, ``none`` for full precision.
+    """
+    if batch_size is not None:
+        if batch_size < 1:
+            raise ValueError(f'the batch size must be at least 1, got {batch_size}')
+        cfg.train_dataloader.batch_size = batch_size
+    if crop is not None:
+        set_crop(cfg, crop)
+    if amp == 'none' and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        cfg.optim_wrapper.pop('dtype', None)
+        cfg.optim_wrapper.pop('loss_scale', None)
+    elif amp not in (None, 'none'):
+        cfg.optim_wrapper.update(type='AmpOptimWrapper', dtype=amp)
+
+
+def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
+    """Train on crops of another size: data preprocessor and cropping transforms."""
+    if min(crop) < 1:
+        raise ValueError(f'the crop must be at least 1 pixel high and wide, got {crop}')
+    preprocessor = cfg.model.get('data_preprocessor')
+    if preprocessor is not None:
+        preprocessor.size = crop
+    for transform in training_pipeline(cfg):
+        if 'crop_size' in transform:
+            transform['crop_size'] = crop
