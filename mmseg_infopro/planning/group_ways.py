@@ -28,7 +28,7 @@ class GroupOptions:
         kept: Bytes.
         cost: Of recomputing, in FLOPs.
         flops: What of the cost compute operations are.
-        saved: As in :class:`RecomputeGroup`.
+        saved: As in :class:`RecomputeGroup`, without the names of operations.
         backward: Peak of its backward pass beyond what earlier groups hold, for all of them.
     """
 

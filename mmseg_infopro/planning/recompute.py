@@ -130,9 +130,11 @@ class _Modules:
             options, unit = self.options(first, stop), self.step.units[stop - 1]
             flops += int(options.flops[option])
             saved = options.saved[option]
+            names = [op.name for part in self.step.units[first:stop] for op in part.operations]
             follows = groups and groups[-1].saved == 'all' and not unit.ends_group
             if saved != 'all' or not follows:
-                groups.append(RecomputeGroup(unit.name, saved))
+                kept = saved if isinstance(saved, str) else {i: names[i] for i in saved}
+                groups.append(RecomputeGroup(unit.name, kept))
             way, stop = int(ways.before[way]), first
         return groups[::-1], flops
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from ..upstream import (
     tree_map_only,
     tree_unflatten,
 )
-from .operations import Saved, is_compute, saved_indices, storages_of
+from .operations import Saved, is_compute, operation_name, saved_indices, storages_of
 from .saved_tensors import SavedTensors
 
 
@@ -40,13 +40,15 @@ def recompute(
             runs; it does not write to its arguments.
         args: Nests of tensors and plain values.
         saved: ``'units'`` keeps no operation's output, ``'cheap'`` every one's, so that the second
-            run costs no FLOPs; or the numbers of those to keep, in call order.
+            run costs no FLOPs; or the numbers of those to keep, in call order, with or without
+            their names.
         norms: Modules of the function whose buffers a run updates: batch norms.
         lasting: Whether the caller holds what is returned until the backward pass has run; else
             it may be computed again.
 
     Raises:
-        ValueError: ``saved`` is another word, or has numbers that no operation has.
+        ValueError: ``saved`` is another word, or has numbers that no operation has, or an operation
+            of another name.
     """
     chosen = saved_indices(saved)
     if not torch.is_grad_enabled():
@@ -75,6 +77,18 @@ def _check_numbers(saved: Saved, count: int) -> None:
         )
 
 
+def _check_name(saved: Collection[int], number: int, func: Any) -> None:
+    """Check that an operation is the one that was chosen: devices may run different ones."""
+    expected = saved.get(number) if isinstance(saved, Mapping) else None
+    if expected and operation_name(func) != expected:
+        raise ValueError(
+            f'saved has operation {number} as {expected}, and it is {operation_name(func)} here: '
+            'this device, or this version of torch, runs other operations than those that were '
+            "numbered; for this group of local.recompute set saved='cheap' or 'units', or list the "
+            'operations of this device'
+        )
+
+
 class _FirstRun(TorchDispatchMode):
     """Keeps the outputs of the chosen compute operations.
 
@@ -100,6 +114,8 @@ class _FirstRun(TorchDispatchMode):
             self._copy_before([given[name] for name in names])
         result = func(*args, **kwargs)
         if is_compute(func):
+            if self.count in self.chosen:
+                _check_name(self.chosen, self.count, func)
             if self.count in self.chosen and not _is_random(func, args, kwargs):
                 # Detached, or it would hold its own graph.
                 self.kept[self.count] = tree_map_only(Tensor, Tensor.detach, result)

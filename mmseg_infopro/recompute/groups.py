@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,16 +23,20 @@ class RecomputeGroup:
         end: Its last unit.
         saved: What it keeps for the backward pass: ``'all'`` activations, without recomputing;
             ``'cheap'``, the outputs of all compute operations; ``'units'``, of none; or of those
-            with these numbers, in call order within the group.
+            with these numbers, in call order within the group, which have these names,
+            ``''`` where a name is not known. A device may run other operations than the one that
+            a plan was made for; its numbers would then stand for something else.
     """
 
     end: str
-    saved: str | tuple[int, ...]
+    saved: str | Mapping[int, str]
 
     def as_config(self) -> dict[str, Any]:
-        """Return it as ``local.recompute`` lists it."""
-        saved = self.saved if isinstance(self.saved, str) else list(self.saved)
-        return dict(end=self.end, saved=saved)
+        """Return it as ``local.recompute`` lists it: ``saved=['0:convolution', '3:bmm']``."""
+        if isinstance(self.saved, str):
+            return dict(end=self.end, saved=self.saved)
+        items = self.saved.items()
+        return dict(end=self.end, saved=[f'{i}:{name}' if name else i for i, name in items])
 
 
 Recompute = str | tuple[RecomputeGroup, ...]
@@ -48,22 +53,35 @@ def read_groups(groups: Iterable[Any]) -> tuple[RecomputeGroup, ...]:
     for group in groups:
         if not isinstance(group, Mapping) or set(group) != {'end', 'saved'}:
             raise TypeError(
-                'local.recompute must be a word or a list of dict(end=UNIT, saved=NUMBERS), '
+                'local.recompute must be a word or a list of dict(end=UNIT, saved=OPERATIONS), '
                 f'got {group!r} in it'
             )
         end, saved = group['end'], group['saved']
         if not isinstance(saved, str):
-            is_list = isinstance(saved, Sequence)
-            if not is_list or not all(type(i) is int and i >= 0 for i in saved):
-                raise TypeError(
-                    f"saved must be 'all', 'cheap', 'units' or a list of numbers of operations, "
-                    f'got {saved!r} for the group that ends at {end!r}'
-                )
-            saved = tuple(saved)
+            saved = _read_operations(end, saved)
         elif saved not in ('all', 'cheap', 'units'):
             raise TypeError(f"saved must be 'all', 'cheap', 'units' or a list, got {saved!r}")
         read.append(RecomputeGroup(end, saved))
     return tuple(read)
+
+
+def _read_operations(end: str, saved: Any) -> dict[int, str]:
+    read = [_read_operation(item) for item in saved] if isinstance(saved, Sequence) else [None]
+    known = [operation for operation in read if operation is not None]
+    if len(known) < len(read):
+        raise TypeError(
+            "saved must be 'all', 'cheap', 'units' or a list of operations, as 3 or '3:bmm', "
+            f'got {saved!r} for the group that ends at {end!r}'
+        )
+    return dict(known)
+
+
+def _read_operation(item: Any) -> tuple[int, str] | None:
+    """Return the number and the name of ``'3:bmm'``, or a number alone; None of anything else."""
+    if type(item) is int and item >= 0:
+        return item, ''
+    match = re.fullmatch(r'(\d+):(\w+)', item) if isinstance(item, str) else None
+    return None if match is None else (int(match[1]), match[2])
 
 
 def check_groups(recompute: Recompute, names: Sequence[str]) -> None:

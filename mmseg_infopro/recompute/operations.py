@@ -22,7 +22,7 @@ from ..upstream import (
 
 Saved = Literal['units', 'cheap'] | Collection[int]
 """Which compute operations of a unit keep their outputs for the backward pass: none, all, or those
-with these numbers, in call order."""
+with these numbers, in call order; a mapping gives their names as well, to be checked."""
 
 FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
@@ -34,6 +34,15 @@ FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
 def is_compute(func: Any) -> bool:
     """Whether an operation is a convolution, a matrix product or an attention."""
     return func.overloadpacket in FLOP_FORMULAS
+
+
+def operation_name(func: Any) -> str:
+    """Return a compute operation's name as in ``torch.ops.aten``.
+
+    The kernels of fused attention, of which each device has its own, are all ``'attention'``.
+    """
+    name = func.overloadpacket.__name__
+    return 'attention' if 'attention' in name else name
 
 
 def saved_indices(saved: Saved) -> Collection[int]:
@@ -54,7 +63,7 @@ class ComputeOperation:
     """One convolution, matrix product or attention.
 
     Attributes:
-        name: As in ``torch.ops.aten``.
+        name: See :func:`operation_name`.
         flops: Of one run.
         output_bytes: Of what it returns.
         saved: Whether autograd saves what it returns.
@@ -182,7 +191,7 @@ class _Recorder(TorchDispatchMode):
         made = {key: value for key, value in storages_of(result).items() if key not in given}
         self.made |= made
         if is_compute(func):
-            self.names.append(func.overloadpacket.__name__)
+            self.names.append(operation_name(func))
             formula = FLOP_FORMULAS[func.overloadpacket]
             self.flops.append(formula(*args, **kwargs, out_val=result))
             self.outputs.append(set(made))

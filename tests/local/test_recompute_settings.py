@@ -15,7 +15,7 @@ GROUPS = [
     dict(end='layer1.0', saved='all'),
     dict(end='layer1.1', saved=[1]),
     dict(end='layer2.1', saved='cheap'),
-    dict(end='layer3.0', saved=[0, 2]),
+    dict(end='layer3.0', saved=['0:convolution', 2]),
     dict(end='layer3.1', saved=[]),
     dict(end='layer4.1', saved='units'),
 ]
@@ -71,8 +71,10 @@ def test_listed_groups_save_what_they_say():
     [
         ('all', ValueError, "one of none, cheap, units, auto, or a list of groups, got 'all'"),
         ('auto', ValueError, 'recomputes what local.memory_cap asks for: set it'),
-        ([dict(end='stem')], TypeError, r'a list of dict\(end=UNIT, saved=NUMBERS\), got'),
-        ([dict(end='stem', saved=['1'])], TypeError, 'list of numbers of operations, got ..1..'),
+        ([dict(end='stem')], TypeError, r'a list of dict\(end=UNIT, saved=OPERATIONS\), got'),
+        ([dict(end='stem', saved=['1'])], TypeError, "as 3 or '3:bmm', got ..1.. for the group"),
+        ([dict(end='stem', saved=[-1])], TypeError, "as 3 or '3:bmm', got .-1. for the group"),
+        ([dict(end='stem', saved=1)], TypeError, "as 3 or '3:bmm', got 1 for the group"),
         ([dict(end='stem', saved='none')], TypeError, "'all', 'cheap', 'units' or a list"),
         ([dict(end='layer9', saved=[])], ValueError, "ends at 'layer9'; units: stem, layer1.0"),
         (GROUPS[:-1], ValueError, "the last one ending at 'layer4.1', got"),
@@ -89,6 +91,14 @@ def test_a_number_that_no_operation_has_is_named():
     groups = [dict(end='layer1.1', saved=[99]), *GROUPS[2:]]
     with pytest.raises(ValueError, match='numbers of compute operations, from 0 to'):
         train(groups, BOUNDARIES)
+
+
+def test_an_operation_of_another_name_is_named():
+    named = [dict(end='layer1.1', saved=['1:bmm']), *GROUPS[2:]]
+    with pytest.raises(
+        ValueError, match=r"operation 1 as bmm, and it is convolution here.*'units'"
+    ):
+        train(named, BOUNDARIES)
 
 
 def test_a_list_without_its_boundaries_is_named():

@@ -20,7 +20,9 @@ def random_step(seed: int) -> StepBytes:
     for i in range(NUM_UNITS):
         sizes = [draw(1, 30) for _ in range(draw(1, 3))]
         operations = tuple(
-            ComputeOperation('mm', draw(1, 50), size, saved=True, repeated=True, returned=False)
+            ComputeOperation(
+                f'mm{draw(9)}', draw(1, 50), size, saved=True, repeated=True, returned=False
+            )
             for size in sizes
         )
         inside = sum(sizes) + draw(20)
@@ -155,6 +157,7 @@ def groups_of(step, plan):
             modules[module] += [(i, i + 1, None) for i in range(first, stop)]
         else:
             ops = operations(step, first, stop)
+            assert all(ops[i].name == name for i, name in group.saved.items())
             kept = sum(ops[i].output_bytes for i in group.saved)
             repeated = sum(op.flops for i, op in enumerate(ops) if i not in group.saved)
             flops += repeated
