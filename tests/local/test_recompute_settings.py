@@ -95,9 +95,7 @@ def test_a_number_that_no_operation_has_is_named():
 
 def test_an_operation_of_another_name_is_named():
     named = [dict(end='layer1.1', saved=['1:bmm']), *GROUPS[2:]]
-    with pytest.raises(
-        ValueError, match=r"operation 1 as bmm, and it is convolution here.*'units'"
-    ):
+    with pytest.raises(ValueError, match=r'operation 1 as bmm, and it is convolution here'):
         train(named, BOUNDARIES)
 
 

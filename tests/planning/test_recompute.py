@@ -20,9 +20,7 @@ def random_step(seed: int) -> StepBytes:
     for i in range(NUM_UNITS):
         sizes = [draw(1, 30) for _ in range(draw(1, 3))]
         operations = tuple(
-            ComputeOperation(
-                f'mm{draw(9)}', draw(1, 50), size, saved=True, repeated=True, returned=False
-            )
+            ComputeOperation(f'mm{i}', draw(1, 50), size, saved=True, repeated=True, returned=False)
             for size in sizes
         )
         inside = sum(sizes) + draw(20)
