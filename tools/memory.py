@@ -125,7 +125,7 @@ def main() -> None:
     rows, steps = [], {}
     with progress_bar('steps', len(trials)) as advance:
         for name, trial in trials.items():
-            steps[name] = dry_config_step(trial)
+            steps[name] = dry_config_step(trial, flops=True)
             rows.append(as_row(name, trial, steps[name]))
             if args.device == 'cuda':
                 rows[-1] |= measured_on_gpu(trial)

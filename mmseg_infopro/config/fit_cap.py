@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmseg.models.segmentors import EncoderDecoder
 
 from ..local.settings import LocalSettings, check_num_modules
 from ..measure.dry_step import DryStep
 from ..measure.sizes import format_bytes, parse_bytes
+from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import StepBytes, module_peaks, plan_boundaries
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
@@ -91,10 +91,9 @@ def fit_cap(
     """
     cap = tensor_cap(settings)
     report = report or MMLogger.get_current_instance().info
-    model = build_end_to_end(cfg)
-    step = measure_config(cfg, model, settings)
+    step = measure_config(cfg, settings)
     counts = num_modules or range(1, len(step.units) + 1)
-    check_num_modules(counts[-1], len(step.units), type(model.backbone).__name__)
+    check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
     trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
     tried: list[Fit] = []
     for fit in trials(cfg, settings, step, cap, counts):
@@ -107,9 +106,11 @@ def fit_cap(
     raise NothingFitsError(_explain(settings, cap, smallest), smallest)
 
 
-def measure_config(cfg: Config, model: EncoderDecoder, settings: LocalSettings) -> StepBytes:
+def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
     """Measure the units and heads of a config's model, for its own step."""
     shape = step_shape(cfg)
+    with undrawn_weights():
+        model = build_end_to_end(cfg)
     with explained_failure(shape):
         return measure_step(
             model,

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 
 from ..local.settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
 from ..measure.sizes import parse_bytes
+from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
 from .build import build_end_to_end
 from .edit import set_partition
@@ -51,7 +52,8 @@ def resolve(cfg: Config) -> Config:
         enforce_cap(cfg, settings, fit)
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
-        model = build_end_to_end(cfg)
+        with undrawn_weights():
+            model = build_end_to_end(cfg)
         settings = replace(settings, update_per_module=updates_per_module(cfg, settings))
         with explained_failure(shape) if shape else nullcontext():
             boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)

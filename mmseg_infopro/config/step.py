@@ -17,6 +17,7 @@ from torch import nn
 from ..local.separable import SEPARABLE
 from ..local.settings import LocalSettings
 from ..measure.dry_step import DryStep, PeakBytes, autocast_dtype, dry_step
+from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
 from ..upstream import FAKE_TENSOR_LOGGER
 from .build import build_model
@@ -48,8 +49,12 @@ def explained_failure(shape: StepShape) -> Iterator[None]:
         logger.disabled = was_disabled
 
 
-def dry_config_step(cfg: Config) -> DryStep:
+def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
     """Take a dry step of a config with its own batch size, crop, optimizer and precision.
+
+    Args:
+        cfg: The config.
+        flops: Whether to count the FLOPs too.
 
     Raises:
         FailedStepError: The model cannot take it.
@@ -57,9 +62,11 @@ def dry_config_step(cfg: Config) -> DryStep:
     model_cfg = deepcopy(cfg.model)
     model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
     model_cfg.pop('pretrained', None)
-    model, shape = build_model(model_cfg), step_shape(cfg)
+    shape = step_shape(cfg)
+    with undrawn_weights():
+        model = build_model(model_cfg)
     with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-        return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape))
+        return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape), flops)
 
 
 def config_peak(cfg: Config) -> PeakBytes:

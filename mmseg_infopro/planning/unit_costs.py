@@ -14,6 +14,7 @@ from ..backbones import FeatureShape, numbered_emits, trace_backbone
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads import build_local_heads
 from ..measure.fake import fake_copy
+from ..measure.undrawn import undrawn_weights
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
 from ..recompute.operations import Activations, Saved
@@ -42,7 +43,8 @@ def measure_step(
         recomputed: ``local.recompute``, a word.
         updates_per_module: ``local.update_per_module``, where nothing stands in its way.
     """
-    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
+    with undrawn_weights():
+        run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
     with run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         features = [run.features[index] for index in sorted(run.features)]

@@ -10,7 +10,6 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.build import build_end_to_end
 from ..config.edit import override_step
 from ..config.fit_cap import Fit, NothingFitsError, fit_cap, measure_config, plan_fits, set_fit
 from ..config.localize import localize
@@ -64,7 +63,7 @@ class Cap:
 
 def fit_end_to_end(name: str, cfg: Config, cap: Cap, advance: Callable[[], None]) -> Row:
     """Say what one of :func:`~.baselines.end_to_end_forms` needs and could train."""
-    step = dry_config_step(cfg)
+    step = dry_config_step(cfg, flops=True)
     advance()
     fits = step.peak.total <= cap.tensors
 
@@ -105,7 +104,8 @@ class LocalFitter:
         cfg = set_fit(self.cfg, found)
         if fits:
             enforce_cap(cfg, read_local_settings(self.cfg.model.local), found)
-        return Row(name, cfg, found.step, fits, *sizes)
+        # The search takes dry steps without FLOPs.
+        return Row(name, cfg, dry_config_step(cfg, flops=True), fits, *sizes)
 
     def _fit(self, cfg: Config, num_modules: int | None) -> Fit:
         counts = None if num_modules is None else range(num_modules, num_modules + 1)
@@ -126,7 +126,7 @@ class LocalFitter:
         shape = step_shape(cfg)
         settings = read_local_settings(cfg.model.local)
         if shape not in self._measured:
-            self._measured[shape] = measure_config(cfg, build_end_to_end(cfg), settings)
+            self._measured[shape] = measure_config(cfg, settings)
         step = self._measured[shape]
         counts = range(1, len(step.units) + 1) if num_modules is None else [num_modules]
         return any(plan_fits(step, count, settings, self.cap.tensors) for count in counts)

@@ -1,9 +1,12 @@
 """From a config with a wish to a config with boundaries."""
 
+import random
 from copy import deepcopy
 from itertools import combinations
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
@@ -39,6 +42,25 @@ def test_num_modules_becomes_boundaries(num_modules):
     assert 'num_modules' not in resolved.model.local
     assert cfg.to_dict() == before, 'resolve changed its argument'
     assert MODELS.build(resolved.model).boundaries == tuple(resolved.model.local.boundaries)
+
+
+def generator_states():
+    return [random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()]
+
+
+@pytest.mark.parametrize('local', [dict(num_modules=2), dict(memory_cap='1GB', memory_margin=0)])
+def test_planning_draws_no_random_numbers(local):
+    before = generator_states()
+    resolve(config(local, BATCH))
+    assert generator_states() == before
+
+
+def test_the_same_seed_gives_a_planned_partition_the_weights_of_a_given_one():
+    torch.manual_seed(3)
+    planned = MODELS.build(config(dict(num_modules=3)).model)
+    torch.manual_seed(3)
+    given = MODELS.build(config(dict(boundaries=list(planned.boundaries))).model)
+    torch.testing.assert_close(planned.state_dict(), given.state_dict(), rtol=0, atol=0)
 
 
 def test_given_boundaries_stay_and_need_no_batch():
@@ -89,7 +111,7 @@ def test_recomputing_what_the_cap_needs():
         cap = int(share * plain)
         local = dict(memory_cap=cap, memory_margin=0, recompute='auto')
         resolved = resolve(config(local, BATCH))
-        step = dry_config_step(resolved)
+        step = dry_config_step(resolved, flops=True)
         assert step.peak.total <= cap
         flops.append((len(resolved.model.local.boundaries), step.flops))
         assert 'memory_cap' not in resolved.model.local

@@ -14,7 +14,7 @@ LEAN = str(Path(__file__).resolve().parents[2] / 'configs/cityscapes/lean_deepla
 
 @pytest.fixture(scope='module')
 def end_to_end():
-    return dry_config_step(end_to_end_forms(read_config(LEAN, None))['E2E'])
+    return dry_config_step(end_to_end_forms(read_config(LEAN, None))['E2E'], flops=True)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,6 @@ def end_to_end():
     ],
 )
 def test_its_share_of_the_memory_and_its_flops(end_to_end, options, share, flops):
-    step = dry_config_step(resolve(read_config(LEAN, options)))
+    step = dry_config_step(resolve(read_config(LEAN, options)), flops=True)
     assert step.peak.total <= share * end_to_end.peak.total
     assert step.flops <= flops * end_to_end.flops

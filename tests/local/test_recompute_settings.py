@@ -44,7 +44,7 @@ def test_recomputing_changes_nothing_bit_for_bit(recompute, boundaries):
 
 def test_recomputing_more_needs_less():
     steps = [
-        dry_step(build(local(setting)), SGD, lambda: batch(128))
+        dry_step(build(local(setting)), SGD, lambda: batch(128), flops=True)
         for setting in ('none', 'cheap', 'units')
     ]
     none, cheap, units = (step.peak.total for step in steps)
@@ -58,7 +58,10 @@ def test_listed_groups_save_what_they_say():
     ends = [*names, 'layer4.1']
     keep_all, keep_none = (
         dry_step(
-            build(local([dict(end=end, saved=saved) for end in ends])), SGD, lambda: batch(128)
+            build(local([dict(end=end, saved=saved) for end in ends])),
+            SGD,
+            lambda: batch(128),
+            flops=True,
         )
         for saved in ('cheap', [])
     )

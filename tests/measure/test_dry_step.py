@@ -218,7 +218,7 @@ def test_mixed_precision_as_mmengine_takes_it(settings):
 
 def test_a_peak_in_the_optimizers_step_is_told_from_one_of_a_module():
     parts = PeakBytes(9, 1, 1, 1)
-    assert DryStep(parts, 0, (1, 5, 9), (0, 1, None)).peaks_in_update
-    assert not DryStep(parts, 0, (9, 5, 3), (None, 1, None)).peaks_in_update
-    assert not DryStep(parts, 0, (1, 9, 3), (0, 1, None)).peaks_in_update
-    assert not DryStep(parts, 0, (1, 9, 3), (None, None, None)).peaks_in_update
+    assert DryStep(parts, (1, 5, 9), (0, 1, None)).peaks_in_update
+    assert not DryStep(parts, (9, 5, 3), (None, 1, None)).peaks_in_update
+    assert not DryStep(parts, (1, 9, 3), (0, 1, None)).peaks_in_update
+    assert not DryStep(parts, (1, 9, 3), (None, None, None)).peaks_in_update

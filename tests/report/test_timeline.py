@@ -17,11 +17,17 @@ def model_of(*boundaries):
 
 
 def test_flops_are_those_of_a_real_step():
-    step = dry_step(model_of(*BOUNDARIES), SGD, batch)
+    step = dry_step(model_of(*BOUNDARIES), SGD, batch, flops=True)
     model = model_of(*BOUNDARIES)
     with FlopCounterMode(display=False) as counter:
         model.train_step(batch(), KeepGradients.wrap(model))
     assert step.flops == counter.get_total_flops() > 0
+
+
+def test_flops_that_were_not_counted_are_not_zero():
+    step = dry_step(model_of(*BOUNDARIES), SGD, batch)
+    with pytest.raises(ValueError, match='were not counted: take it with flops=True'):
+        _ = step.flops
 
 
 def test_the_largest_module_peak_is_the_peak():
