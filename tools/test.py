@@ -24,7 +24,7 @@ from rich.table import Table
 
 from mmseg_infopro.commands import command
 from mmseg_infopro.config.read import choose_work_dir, read_config
-from mmseg_infopro.parallel import cpu_process_group
+from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.evaluation import TTA_MODES, prepare_testing
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
     cfg = prepare_testing(cfg, args.checkpoint, args.tta)
-    with cpu_process_group(args.launcher):
+    with process_group(args.launcher, cfg.get('env_cfg')):
         runner = Runner.from_cfg(cfg)
         out = args.out or Path(runner.log_dir) / 'metrics.json'
         metrics = runner.test()

@@ -21,7 +21,7 @@ from mmseg_infopro.commands import command, traceback_in_log
 from mmseg_infopro.config.localize import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import explained_out_of_memory
-from mmseg_infopro.parallel import cpu_process_group
+from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.training import prepare_training
 
 
@@ -68,8 +68,8 @@ def main() -> None:
     cfg.launcher = args.launcher
     if args.amp:
         use_amp(cfg)
-    cfg = prepare_training(cfg, args.resume)
-    with cpu_process_group(args.launcher):
+    with process_group(args.launcher, cfg.get('env_cfg')):
+        cfg = prepare_training(cfg, args.resume)
         runner = Runner.from_cfg(cfg)
         with traceback_in_log(runner.logger), explained_out_of_memory(runner):
             try:

@@ -1,4 +1,4 @@
-"""What several processes need before the Runner exists, above all without an accelerator."""
+"""What several processes need before the Runner exists: their group, and the model's wrapper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import init_dist
 from mmengine.logging import print_log
 from mmengine.registry import MODEL_WRAPPERS
+from mmengine.utils.dl_utils import set_multi_processing
 
 from .local_data_parallel import LocalDataParallel
 
@@ -34,13 +36,15 @@ RANK_NAMES = {
 """For each launcher, where it says what torch reads from the environment."""
 
 
-def init_cpu_distributed(launcher: str) -> bool:
-    """Open the gloo group of a job without accelerator; a Runner then leaves that alone.
+def init_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> bool:
+    """Open the process group of a job, as a Runner would, which then leaves that alone.
 
-    mmengine's ``init_dist`` selects a CUDA device first, which raises where there is none.
+    mmengine's ``init_dist`` selects a CUDA device first, which raises where there is none: without
+    an accelerator the group is a gloo one, opened here.
 
     Args:
         launcher: ``none``, ``pytorch`` (torchrun), ``slurm`` or ``mpi``.
+        env_cfg: The config's.
 
     Returns:
         Whether a group was opened.
@@ -48,7 +52,7 @@ def init_cpu_distributed(launcher: str) -> bool:
     Raises:
         ValueError: The launcher did not start this process.
     """
-    if launcher == 'none' or get_device() != 'cpu' or dist.is_initialized():
+    if launcher == 'none' or dist.is_initialized():
         return False
     names = RANK_NAMES[launcher]
     missing = [name for name in names.values() if name not in os.environ]
@@ -58,6 +62,12 @@ def init_cpu_distributed(launcher: str) -> bool:
             'are not in the environment; use tools/dist_train.sh, tools/dist_test.sh or '
             'tools/slurm_train.sh'
         )
+    if get_device() != 'cpu':
+        env_cfg = env_cfg or {}
+        # First, as in Runner.setup_env: init_dist would choose another way to start processes.
+        set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
+        init_dist(launcher, **env_cfg.get('dist_cfg', {}))
+        return True
     os.environ.update({name: os.environ[source] for name, source in names.items()})
     if 'MASTER_ADDR' not in os.environ and launcher == 'slurm':
         os.environ['MASTER_ADDR'] = _first_slurm_node(os.environ.get('SLURM_NODELIST', ''))
@@ -68,19 +78,20 @@ def init_cpu_distributed(launcher: str) -> bool:
 
 
 @contextmanager
-def cpu_process_group(launcher: str) -> Iterator[None]:
-    """Open the group of :func:`init_cpu_distributed`, if there is to be one, and close it.
+def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Open the group of :func:`init_distributed`, if there is to be one, and close it.
 
     A gloo thread that needs the interpreter while it shuts down aborts the process. So all ranks
-    wait for each other, and what holds the group is dropped before the end.
+    wait for each other, and what holds the group is dropped before the end. A group of GPUs ends
+    with its process: after an error, closing it would wait for kernels that wait for other ranks.
     """
-    opened = init_cpu_distributed(launcher)
+    closes = init_distributed(launcher, env_cfg) and dist.get_backend() == 'gloo'
     try:
         yield
-        if opened:
+        if closes:
             dist.barrier()
     finally:
-        if opened:
+        if closes:
             gc.collect()
             dist.destroy_process_group()
 

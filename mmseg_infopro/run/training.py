@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from mmengine.registry import init_default_scope
 from ..config.resolve import resolve
 from ..datasets import check_data
 from ..local.names import describe_partition, trained_boundaries
-from ..parallel import check_sync_batch_norm, choose_model_wrapper
+from ..parallel import (
+    check_sync_batch_norm,
+    choose_model_wrapper,
+    on_all_processes,
+    on_main_process,
+)
 from .checkpoints import check_checkpoint, find_resume_checkpoint
 from .weights import checkpoint_weights
 
@@ -24,6 +30,8 @@ HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook')
 
 def prepare_training(cfg: Config, resume: bool) -> Config:
     """Check all that a training run needs, and plan the partition.
+
+    Of several processes the main one plans for all, and all raise what one of them raises.
 
     Args:
         cfg: With a ``work_dir``; not changed.
@@ -37,11 +45,30 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
         ValueError: Something is missing, broken or does not fit; the message says what.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    launcher = cfg.get('launcher', 'none')
-    check_sync_batch_norm(cfg, launcher)
-    cfg = resolve(cfg)
-    choose_model_wrapper(cfg, launcher)
+    cfg = deepcopy(cfg)
+    checkpoint = on_all_processes(lambda: check_start(cfg, resume))
+    cfg = on_main_process(lambda: resolve(cfg))
+    choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
     add_hooks(cfg)
+    if checkpoint is not None:
+        check_partition(cfg, checkpoint_weights(checkpoint))
+    return cfg
+
+
+def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
+    """Check all that is checked within moments, before anything is planned.
+
+    Args:
+        cfg: Gets the checkpoint to resume from.
+        resume: As for :func:`prepare_training`.
+
+    Returns:
+        The checkpoint that training starts from, if it does.
+
+    Raises:
+        ValueError: Something is missing or broken.
+    """
+    check_sync_batch_norm(cfg, cfg.get('launcher', 'none'))
     if resume or (cfg.get('resume') and not cfg.get('load_from')):
         cfg.load_from = find_resume_checkpoint(cfg.work_dir)
         cfg.resume = True
@@ -50,14 +77,14 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
             f'{cfg.work_dir} already holds the checkpoints of a run: continue it with --resume, '
             'or name another directory with --work-dir'
         )
+    checkpoint = None
     if cfg.get('load_from'):
         checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
-        check_partition(cfg, checkpoint_weights(checkpoint))
         _note_finished(cfg, checkpoint)
     for path in pretrained_files(cfg.model):
         check_checkpoint(path)
     check_data(cfg)
-    return cfg
+    return checkpoint
 
 
 def add_hooks(cfg: Config) -> None:

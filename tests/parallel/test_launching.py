@@ -11,7 +11,7 @@ from mmseg_infopro.parallel import (
     LocalDataParallel,
     check_sync_batch_norm,
     choose_model_wrapper,
-    init_cpu_distributed,
+    init_distributed,
     launching,
 )
 
@@ -128,7 +128,7 @@ def test_the_group_is_opened_once(
 ) -> None:
     monkeypatch.setattr('os.environ', {})
     with pytest.raises(ValueError, match=f'--launcher {launcher} needs a process that it started'):
-        init_cpu_distributed(launcher)
+        init_distributed(launcher)
     port = str(29600 + len(names[0]))
     values = {**dict(zip(names, '010', strict=True)), 'MASTER_PORT': port}
     opened: list[str] = []
@@ -136,14 +136,22 @@ def test_the_group_is_opened_once(
     monkeypatch.setattr('os.environ', values)
     if launcher == 'slurm':
         with pytest.raises(ValueError, match='set MASTER_ADDR'):
-            init_cpu_distributed(launcher)
+            init_distributed(launcher)
         values['MASTER_ADDR'] = '127.0.0.1'
-    assert init_cpu_distributed(launcher)
+    assert init_distributed(launcher)
     assert opened == ['gloo']
     assert [values[name] for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')] == ['0', '1', '0']
-    assert not init_cpu_distributed('none')
+    assert not init_distributed('none')
 
 
 @pytest.mark.parametrize('device', ['cuda'], indirect=True)
-def test_gpus_are_left_to_mmengine(device: str) -> None:
-    assert not init_cpu_distributed('pytorch')
+def test_the_group_of_gpus_is_opened_as_a_runner_does(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(launching, 'init_dist', lambda *args, **kwargs: opened.append(kwargs))
+    monkeypatch.setattr(launching, 'set_multi_processing', lambda **kwargs: opened.append(kwargs))
+    monkeypatch.setattr('os.environ', dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0'))
+    env_cfg = dict(mp_cfg=dict(mp_start_method='fork'), dist_cfg=dict(backend='nccl', timeout=9))
+    assert init_distributed('pytorch', env_cfg)
+    assert opened == [dict(mp_start_method='fork', distributed=True), env_cfg['dist_cfg']]

@@ -86,13 +86,6 @@ def test_a_launcher_must_have_started_the_process(
     assert '--launcher pytorch needs a process that it started, but RANK' in error
 
 
-@ON_CPU
-def test_sync_batch_norm_needs_gpus(config: Path, run: Run) -> None:
-    option = 'model.backbone.norm_cfg.type=SyncBN'
-    outcome = run('train', config, '--launcher', 'pytorch', '--cfg-options', option)
-    assert 'SyncBN in model.backbone.norm_cfg needs GPUs' in outcome.error
-
-
 def test_broken_configs_are_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / 'broken.py').write_text('model = dict(')
     assert 'the config broken.py cannot be read' in run('train', 'broken.py').error

@@ -1,0 +1,68 @@
+"""Before training: work that one process does for all, and errors that all processes raise.
+
+A process that stops alone leaves the others waiting for it.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+
+T = TypeVar('T')
+Failure = tuple[type[Exception], str]
+
+USER_ERRORS = (ValueError, TypeError, OSError, MemoryError)
+"""What a command prints as a sentence; other processes raise these, never a subclass of them, whose
+constructor may ask for more than a text."""
+
+
+def on_main_process(work: Callable[[], T]) -> T:
+    """Run ``work`` on the main process only; return there and everywhere else what it returned.
+
+    Raises:
+        Exception: What ``work`` raised, with the same sentence on all processes.
+    """
+    outcome: list[Any] = [None]
+    error: Exception | None = None
+    if is_main_process():
+        try:
+            # Pickled here: an error of that must reach the others as well.
+            outcome[0] = pickle.dumps(work())
+        except Exception as raised:
+            error, outcome[0] = raised, _failure(raised)
+    broadcast_object_list(outcome)
+    if error is not None:
+        raise error
+    if isinstance(outcome[0], bytes):
+        return pickle.loads(outcome[0])
+    kind, text = outcome[0]
+    raise kind(text)
+
+
+def on_all_processes(work: Callable[[], T]) -> T:
+    """Run ``work`` on every process and return what it returned there.
+
+    Raises:
+        Exception: What ``work`` raised; where it raised nothing, what another process got.
+    """
+    result: Any = None
+    error: Exception | None = None
+    try:
+        result = work()
+    except Exception as raised:
+        error = raised
+    failures: list[Failure | None] = all_gather_object(error and _failure(error))
+    if error is not None:
+        raise error
+    for failure in failures:
+        if failure is not None:
+            raise failure[0](failure[1])
+    return result
+
+
+def _failure(error: Exception) -> Failure:
+    kind = next((kind for kind in USER_ERRORS if isinstance(error, kind)), None)
+    return (kind, str(error)) if kind else (RuntimeError, f'{type(error).__name__}: {error}')
