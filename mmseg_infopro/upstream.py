@@ -5,7 +5,7 @@ Another version may rename or change any of them; ``tests/test_upstream.py`` say
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,11 @@ def use_counts(tensor: Tensor) -> tuple[int, int] | None:
 def in_backward_pass() -> bool:
     """Whether autograd's engine runs what is running."""
     return torch._C._current_graph_task_id() != -1
+
+
+def at_end_of_backward(callback: Callable[[], None]) -> None:
+    """Let autograd's engine call this when the backward pass that it runs has ended well."""
+    torch.autograd.Variable._execution_engine.queue_callback(callback)
 
 
 def has_step_hooks(optimizer: Optimizer) -> bool:

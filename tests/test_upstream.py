@@ -135,6 +135,16 @@ def test_a_function_may_be_compiled_so_often() -> None:
         assert torch._dynamo.config.recompile_limit == 50
 
 
+def test_a_callback_runs_once_all_gradients_are_there() -> None:
+    leaf = torch.ones((), requires_grad=True)
+    seen: list[Any] = []
+    loss = leaf * 2
+    loss.register_hook(lambda _: upstream.at_end_of_backward(lambda: seen.append(leaf.grad)))
+    assert not seen
+    loss.backward()
+    assert seen == [2]
+
+
 def test_an_uncounted_backward_pass_leaves_the_accumulation_where_it_is() -> None:
     optim_wrapper = wrapper(accumulative_counts=2)
     optim_wrapper.backward(torch.zeros((), requires_grad=True))

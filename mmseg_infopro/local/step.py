@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.optim import OptimWrapper
 from mmseg.utils import SampleList
-from torch import Tensor, nn
+from torch import Tensor
 
+from .processes import ALONE, Processes
 from .update import module_updates
 
 if TYPE_CHECKING:
     from ..segmentors.encoder_decoder import InfoProEncoderDecoder
 
 Losses = dict[str, Tensor]
-RunModule = Callable[[int, Callable[[], Losses]], Losses]
-
-
-def run_alone(index: int, run: Callable[[], Losses]) -> Losses:
-    """Run a module's forward pass as it is: there is one process."""
-    return run()
-
-
-def have_finished() -> None:
-    """Wait for nothing: gradients are final after their backward pass."""
 
 
 def local_train_step(
     model: InfoProEncoderDecoder,
     data: dict[str, Any],
     optim_wrapper: OptimWrapper,
-    context: nn.Module | None = None,
-    run_module: RunModule = run_alone,
-    finish_gradients: Callable[[], None] = have_finished,
+    processes: Processes = ALONE,
 ) -> dict[str, Tensor]:
     """Train every module on one batch, and update all parameters.
 
     A module's backward pass runs before the next module's forward pass, outside of autocast, so
-    that its activations are gone by then. Accumulation, loss scaling, clipping and ``no_sync``
-    behave as for one loss: all modules' backward passes count as one. With
+    that its activations are gone by then. Accumulation, loss scaling and clipping behave as for one
+    loss: all modules' backward passes count as one. With
     ``model.update_per_module`` a module's parameters are updated, and its gradients gone, before
     the next one runs; for all else that still is one update, at the end.
 
@@ -48,12 +37,8 @@ def local_train_step(
         model: The segmentor; K=1 is one module with all losses.
         data: What the data loader yields.
         optim_wrapper: Updates the parameters of all modules.
-        context: Whose ``no_sync``, if any, is entered while gradients accumulate; the model's if
-            not given, a data-parallel wrapper's.
-        run_module: Called with each module's number and the function that runs its forward pass
-            and returns its losses.
-        finish_gradients: Called after backward passes, before anything reads the gradients: after
-            all of them, or after each before its module's update.
+        processes: Make the gradients those of all processes. While gradients accumulate, give one
+            that does not.
 
     Returns:
         Detached values to log: the total ``loss``, then each module's.
@@ -61,16 +46,15 @@ def local_train_step(
     Raises:
         ValueError: With ``update_per_module``, a module gave gradient to an earlier one.
     """
-    context = model if context is None else context
-    with optim_wrapper.optim_context(context):
+    with optim_wrapper.optim_context(model):
         data = model.data_preprocessor(data, True)
     module_losses = _module_losses(model, **data)
     log_vars: dict[str, Tensor] = {}
     module_totals: list[Tensor] = []
     updates = module_updates(model, optim_wrapper)
     for index in range(len(model.boundaries) + 1):
-        with optim_wrapper.optim_context(context):
-            losses = run_module(index, module_losses.__next__)
+        with optim_wrapper.optim_context(model):
+            losses = next(module_losses)
         if not losses:  # a frozen module without auxiliary heads
             continue
         loss, module_log_vars = model.parse_losses(losses)
@@ -79,11 +63,12 @@ def local_train_step(
         module_log_vars.pop('loss')
         log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
         if loss.requires_grad:  # else its heads are frozen too
-            backward_uncounted(optim_wrapper, loss)
+            with processes.averaging([index]):
+                backward_uncounted(optim_wrapper, loss)
             if updates is not None and index < len(model.boundaries):
-                finish_gradients()
+                processes.finish([index])
                 updates.update(index)
-    finish_gradients()
+    processes.finish()
     if updates is not None:
         updates.check()
     total = torch.stack(module_totals).sum()

@@ -99,7 +99,7 @@ def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> It
 def choose_model_wrapper(cfg: Config, launcher: str) -> None:
     """Set ``cfg.model_wrapper_cfg`` for a job of several processes, unless the config chose one.
 
-    A model with local modules gets one data-parallel wrapper per module; any other is left to
+    A model with local modules gets :class:`LocalDataParallel`; any other is left to
     mmengine's own choice, which without an accelerator must not name a device.
 
     Args:
@@ -135,12 +135,6 @@ def _check_wrapper(cfg: Config) -> None:
             f'model_wrapper_cfg.type={chosen!r} does not know local modules: at best their losses '
             'train through forward(mode="loss"), with right gradients but no saving of memory; '
             'use model_wrapper_cfg=dict(type="LocalDataParallel")'
-        )
-        print_log(message, logger='current', level=logging.WARNING)
-    elif cfg.get('find_unused_parameters'):
-        message = (
-            'find_unused_parameters=True is ignored: with local modules every trainable parameter '
-            'must get a gradient in every step'
         )
         print_log(message, logger='current', level=logging.WARNING)
 

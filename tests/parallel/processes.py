@@ -27,12 +27,14 @@ def run_processes(folder: Path, work: Work, *args: Any) -> list[dict[str, Any]]:
 
 def _run(rank: int, folder: Path, work: Work, args: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
+    timeout = timedelta(seconds=60)  # what hangs fails
+    dist.distributed_c10d.default_pg_timeout = timeout  # of further groups
     dist.init_process_group(
         'gloo',
         init_method=f'file://{folder}/rendezvous',
         rank=rank,
         world_size=NUM_PROCESSES,
-        timeout=timedelta(seconds=60),  # what hangs fails
+        timeout=timeout,
     )
     with DefaultScope.overwrite_default_scope('mmseg'):
         torch.save(work(rank, *args), folder / f'{rank}.pth')

@@ -70,11 +70,6 @@ def test_wrappers_that_fit_are_not_warned_of(device: str, warnings: list[str]) -
     assert warnings == []
 
 
-def test_unused_parameters_cannot_be_asked_for(device: str, warnings: list[str]) -> None:
-    wrapper_of(model=LOCAL, find_unused_parameters=True)
-    assert 'find_unused_parameters=True is ignored' in warnings[0]
-
-
 def test_plain_models_name_no_device_on_cpus(device: str) -> None:
     wrapper = wrapper_of(model=PLAIN, find_unused_parameters=True)
     assert wrapper.type == 'MMDistributedDataParallel'

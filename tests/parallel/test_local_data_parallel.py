@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
@@ -146,12 +149,25 @@ def train_case(case: Case, own: slice) -> Any:
     size = 2 // case.accumulative_counts
     starts = range(own.start, own.stop, size)
     batches = [part(joined_batch(s), slice(i, i + size)) for s in range(STEPS) for i in starts]
-    return *train(wrapper, batches, **kwargs), bucket_counts(wrapper)
+    with averages() as sizes:
+        return *train(wrapper, batches, **kwargs), sizes
 
 
-def bucket_counts(wrapper: LocalDataParallel) -> list[int]:
-    data = [module._get_ddp_logging_data() for module in wrapper._data_parallel if module]
-    return [len(values['rebuilt_bucket_sizes'].split(',')) for values in data]
+@contextmanager
+def averages() -> Iterator[list[int]]:
+    """Collect the size in bytes of all that is averaged."""
+    all_reduce = dist.all_reduce
+    sizes: list[int] = []
+
+    def recorded(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        sizes.append(tensor.nbytes)
+        return all_reduce(tensor, *args, **kwargs)
+
+    dist.all_reduce = recorded
+    try:
+        yield sizes
+    finally:
+        dist.all_reduce = all_reduce
 
 
 def foreign_loop(wrapper: LocalDataParallel, data: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -199,8 +215,10 @@ def test_processes_hold_the_same_weights(both: list[dict[str, Any]], name: str) 
 
 
 def test_buckets_are_of_the_size_asked_for(both: list[dict[str, Any]]) -> None:
-    assert both[0]['K=2'][-1] == [1, 1]
-    assert all(count > 2 for count in both[0]['several buckets'][-1])
+    assert len(both[0]['K=2'][-1]) == 2 * STEPS
+    sizes, largest = both[0]['several buckets'][-1], max(p.nbytes for p in model_of(2).parameters())
+    assert len(sizes) > 6 * STEPS
+    assert max(sizes) < max(largest, 0.01 * 2**20) + 1024  # what tells which are used
 
 
 def test_one_module_is_mmengines_wrapper(both: list[dict[str, Any]]) -> None:
@@ -245,8 +263,9 @@ def test_it_is_a_wrapper_as_any_other(single_process: None) -> None:
 def test_a_config_sets_its_arguments(single_process: None) -> None:
     cfg = dict(type='LocalDataParallel', bucket_cap_mb=0.01, broadcast_buffers=False)
     wrapper = MODEL_WRAPPERS.build(cfg, default_args=dict(module=model_of(2)))
-    train(wrapper, [joined_batch(step) for step in range(STEPS)])
-    assert all(count > 2 for count in bucket_counts(wrapper))
+    with averages() as sizes:
+        train(wrapper, [joined_batch(0)])
+    assert len(sizes) > 6
 
 
 def test_prediction_is_the_models(single_process: None) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmengine.optim import OptimWrapper
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from mmseg_infopro.parallel import LocalDataParallel
 from tests.models import GN, batch, build, gradients, model_config
@@ -34,16 +35,17 @@ def four_images(step: int) -> dict[str, Any]:
 def train(rank: int, early: bool, bucket_cap_mb: float) -> dict[str, Any]:
     """Return the weights, what earlier gradients' buckets weigh in the tail, and the gradients."""
     wrapper = LocalDataParallel(model_of(early), bucket_cap_mb=bucket_cap_mb)
-    buckets: list[torch.Tensor] = []
+    buckets: list[tuple[StorageWeakRef, int]] = []
     all_reduce = dist.all_reduce
     sizes: list[int] = []
 
     def watched(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        buckets.append(tensor)
+        storage = tensor.untyped_storage()
+        buckets.append((StorageWeakRef(storage), storage.nbytes()))
         return all_reduce(tensor, *args, **kwargs)
 
     watch = wrapper.module.decode_head.conv_seg.register_forward_pre_hook(
-        lambda *_: sizes.append(sum(bucket.untyped_storage().nbytes() for bucket in buckets))
+        lambda *_: sizes.append(sum(size for bucket, size in buckets if not bucket.expired()))
     )
     optim_wrapper = OptimWrapper(sgd(wrapper.module))
     dist.all_reduce = watched
@@ -102,7 +104,9 @@ def test_no_earlier_modules_gradients_take_memory(both: list[dict[str, Any]], ca
     model = model_of(False)
     parameters = [p for i in range(len(BOUNDARIES)) for p in model.module_parameters(i).values()]
     for results in both:
-        assert results[f'False {cap}']['sizes'] == NUM_STEPS * [sum(p.nbytes for p in parameters)]
+        # One number for each parameter tells whether it is used.
+        size = sum(p.nbytes + p.itemsize for p in parameters)
+        assert results[f'False {cap}']['sizes'] == NUM_STEPS * [size]
         assert results[f'True {cap}']['sizes'] == NUM_STEPS * [0]
 
 
