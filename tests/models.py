@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -14,6 +14,8 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 import mmseg_infopro  # noqa: F401
+from mmseg_infopro.backbones import FeatureShape
+from mmseg_infopro.local_heads.border import Border
 
 NUM_CLASSES = 5
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -85,6 +87,12 @@ def model_config(
     if local is not None:
         cfg['local'] = {'heads': HEADS, **local}
     return cfg
+
+
+def border_at(shapes: Sequence[FeatureShape], index: int | None = 0, **kwargs: Any) -> Border:
+    """Return a border behind which one unit of no backbone follows."""
+    kwargs = {'later': (), 'backbone': None, 'entry': (FeatureShape(3, 1.0),), **kwargs}
+    return Border('unit', tuple(shapes), index=index, **kwargs)
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..measure.fake import UpperBounds, fake_copy
-from ..upstream import FakeTensorMode, tree_leaves, tree_map
+from ..upstream import FakeTensorMode, tree_leaves, tree_map, tree_map_only
 from .unrolled import Feature, UnrolledBackbone, numbered_emits
 
 FeatureSize = torch.Size | list[torch.Size]
@@ -34,11 +35,14 @@ class BackboneTrace:
         borders: Shapes of the border features after each unit, by the unit's name.
         features: Shapes of the ``out_indices`` features.
         samples: The same features as shapes ``(B, C, H, W)``, of images of ``example_size``.
+        states: What passes between units, as nests of sizes ``(B, C, H, W)`` or ``(B, N, C)`` and
+            of plain values, by the name of the unit before; ``''`` is the image.
     """
 
     borders: dict[str, tuple[FeatureShape, ...]]
     features: tuple[FeatureShape, ...]
     samples: tuple[FeatureSize, ...]
+    states: dict[str, Any]
 
 
 def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> BackboneTrace:
@@ -51,9 +55,11 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
     height, width = backbone.example_size()
     with mode, torch.no_grad(), UpperBounds():
         state = torch.empty(BATCH_SIZE, in_channels, height, width)
+        states: dict[str, Any] = {'': state.shape}
         units = fake_backbone.units()
         for unit, emits in zip(units, numbered_emits(units), strict=True):
             state = unit.apply(fake_backbone, state)
+            states[unit.name] = tree_map_only(Tensor, lambda tensor: tensor.shape, state)
             border = fake_backbone.border_features(state)
             borders[unit.name] = tuple(_shape(feature, width) for feature in border)
             found |= {index: emit.apply(fake_backbone, state) for index, emit in emits}
@@ -62,6 +68,7 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
         borders,
         tuple(_shape(tree_leaves(feature)[0], width) for feature in features),
         tuple(tree_map(lambda tensor: tensor.shape, feature) for feature in features),
+        states,
     )
 
 

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from torch import nn
 
-from ..backbones import BackboneTrace, Unit, UnrolledBackbone, numbered_emits, owned_parameters
+from ..backbones import (
+    BackboneTrace,
+    Emit,
+    Unit,
+    UnrolledBackbone,
+    numbered_emits,
+    owned_parameters,
+)
 from ..recompute.groups import Recompute, RecomputeGroup, check_groups, module_groups
 from .feature_flow import trace_feature_flow
-from .names import heads_key
+from .names import boundary_key
+from .schedule import Schedule
 
-if TYPE_CHECKING:
-    from ..segmentors.encoder_decoder import InfoProEncoderDecoder
+
+@dataclass(frozen=True)
+class UnitGroup:
+    """Consecutive units of a module that recompute together.
+
+    Attributes:
+        units: In order.
+        emits: Of the last one, with the indices of their features.
+        saved: As for :class:`RecomputeGroup`.
+        norms: Paths in the backbone of the layers with running statistics.
+    """
+
+    units: tuple[Unit, ...]
+    emits: tuple[tuple[int, Emit], ...]
+    saved: str | tuple[int, ...]
+    norms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class LocalModule:
     """A view of one local module: which units, auxiliary heads and features are its own.
+
+    Paths stand for layers: a Runner may replace them, and a copy of the model has its own.
 
     Attributes:
         index: Number of the module; K-1 is the tail.
@@ -29,7 +53,8 @@ class LocalModule:
         reads: Features that its heads read.
         frozen: None of its units has anything to train: it runs without a graph and has no local
             heads.
-        groups: Of its units, which recompute together.
+        groups: Its units, as they recompute.
+        whole_groups: Its units, as they recompute in a pass of several modules that does.
     """
 
     index: int
@@ -38,16 +63,63 @@ class LocalModule:
     aux_heads: tuple[int, ...]
     reads: frozenset[int]
     frozen: bool
-    groups: tuple[RecomputeGroup, ...]
+    groups: tuple[UnitGroup, ...]
+    whole_groups: tuple[UnitGroup, ...]
+
+
+class Modular(Protocol):
+    """A segmentor with local modules, as the step sees it."""
+
+    backbone: Any
+    boundaries: tuple[str, ...]
+    context: Any
+    data_preprocessor: Any
+    local_heads: Any
+    local_modules: tuple[LocalModule, ...]
+    recomputes: bool
+    neck: Any
+    run_units: Any
+    running_module: int | None
+    running_pass: range | None
+    schedule: Schedule
+    unshared_parameters: Any
+    train_cfg: Any
+    update_per_module: bool
+    with_auxiliary_head: bool
+    with_neck: bool
+
+    def parse_losses(self, losses: Any) -> Any:
+        """As of any mmengine model."""
+
+    def loss(self, inputs: Any, data_samples: Any) -> Any:
+        """As of any segmentor."""
+
+    def module_parameters(self, index: int) -> dict[str, nn.Parameter]:
+        """Return the parameters of one module's view by name."""
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any module."""
+
+    def get_submodule(self, target: str) -> Any:
+        """As of any module."""
 
 
 def cut_model(
-    model: InfoProEncoderDecoder,
+    model: Any,
     boundaries: Sequence[str],
     trace: BackboneTrace,
     recompute: Recompute = 'none',
+    recompute_whole: Recompute = 'module',
 ) -> tuple[LocalModule, ...]:
     """Return the views of the modules between the boundaries.
+
+    Args:
+        model: A segmentor on an unrolled backbone.
+        boundaries: In order.
+        trace: Of the backbone.
+        recompute: ``local.recompute``.
+        recompute_whole: The same for passes of several modules that recompute; ``'module'`` keeps
+            what a module starts from and what its heads read.
 
     Raises:
         ValueError: ``recompute`` lists groups that are not of this partition.
@@ -55,6 +127,7 @@ def cut_model(
     units = model.backbone.units()
     names = [unit.name for unit in units]
     check_groups(recompute, names)
+    check_groups(recompute_whole, names)
     stops = [names.index(boundary) + 1 for boundary in boundaries]
     spans = list(zip([0, *stops], [*stops, len(units)], strict=True))
     numbered = numbered_emits(units)
@@ -72,6 +145,13 @@ def cut_model(
         emit_has_parameters=[bool(emit.owns) for _, emit in in_order],
         num_modules=len(spans),
     )
+    norms = _norm_paths(model.backbone)
+
+    def groups(start: int, stop: int, recompute: Recompute) -> tuple[UnitGroup, ...]:
+        span = units[start:stop]
+        found = module_groups(names[start:stop], [bool(unit.emits) for unit in span], recompute)
+        return tuple(_unit_groups(span, numbered[start:stop], found, norms))
+
     return tuple(
         LocalModule(
             index,
@@ -80,12 +160,47 @@ def cut_model(
             tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
             flow.reads[index],
             frozen=not _trains(model.backbone, units[start:stop]),
-            groups=module_groups(
-                names[start:stop], [bool(unit.emits) for unit in units[start:stop]], recompute
-            ),
+            groups=groups(start, stop, recompute),
+            whole_groups=groups(start, stop, recompute_whole),
         )
         for index, (start, stop) in enumerate(spans)
     )
+
+
+def _unit_groups(
+    units: Sequence[Unit],
+    emits: Sequence[Sequence[tuple[int, Emit]]],
+    groups: Sequence[RecomputeGroup],
+    norms: Sequence[str],
+) -> list[UnitGroup]:
+    ends = {unit.name: position for position, unit in enumerate(units, start=1)}
+    found, start = [], 0
+    for group in groups:
+        end = ends[group.end]
+        owns = tuple(path for unit in units[start:end] for path in unit.owns)
+        found.append(
+            UnitGroup(
+                tuple(units[start:end]),
+                tuple(emits[end - 1]),
+                group.saved,
+                tuple(name for name in norms if _is_below(name, owns)),
+            )
+        )
+        start = end
+    return found
+
+
+def _norm_paths(module: nn.Module) -> list[str]:
+    """Return the paths of the layers that keep running statistics."""
+    return [
+        name
+        for name, layer in module.named_modules()
+        if getattr(layer, 'running_mean', None) is not None
+    ]
+
+
+def _is_below(name: str, paths: tuple[str, ...]) -> bool:
+    return any(name == path or name.startswith(f'{path}.') for path in paths)
 
 
 def _trains(backbone: UnrolledBackbone, units: Sequence[Unit]) -> bool:
@@ -94,22 +209,42 @@ def _trains(backbone: UnrolledBackbone, units: Sequence[Unit]) -> bool:
     return any(p.requires_grad for p in owned_parameters(backbone, owns).values())
 
 
-def module_parameters(model: InfoProEncoderDecoder, index: int) -> dict[str, nn.Parameter]:
-    """Return the parameters of one module's view by name; the views partition the model's."""
-    if not model.boundaries:
-        return dict(model.named_parameters())
+def module_paths(model: Modular, index: int) -> list[str]:
+    """Return the paths of layers and bare parameters that one module's view consists of."""
     module, tail = model.local_modules[index], len(model.boundaries)
-    units = model.backbone.units()
+    units = [unit for view in model.local_modules for group in view.groups for unit in group.units]
     owns = [f'backbone.{path}' for unit in units[module.start : module.stop] for path in unit.owns]
     owners = [view for view in model.local_modules for _ in range(view.start, view.stop)]
     for emits, owner in zip(numbered_emits(units), owners, strict=True):
         for feature, emit in emits:
             reader = owner.index if feature in owner.reads else tail
             owns += [f'backbone.{path}' for path in emit.owns if reader == index]
-    many = model.with_auxiliary_head and isinstance(model.auxiliary_head, nn.ModuleList)
+    heads = getattr(model, 'auxiliary_head', None)
+    many = isinstance(heads, nn.ModuleList)
     owns += [f'auxiliary_head.{aux}' if many else 'auxiliary_head' for aux in module.aux_heads]
+    if index:
+        owns.append(f'context.{boundary_key(model.boundaries[index - 1])}')
     if index == tail:
         owns += ['neck', 'decode_head']
     else:
-        owns.append(f'local_heads.{heads_key(model.boundaries[index])}')
-    return owned_parameters(model, owns)
+        owns.append(f'local_heads.{boundary_key(model.boundaries[index])}')
+    return owns
+
+
+def module_parameters(model: Modular, index: int) -> dict[str, nn.Parameter]:
+    """Return the parameters of one module's view by name; the views partition the model's."""
+    if not model.boundaries:
+        return dict(model.named_parameters())
+    return owned_parameters(model, module_paths(model, index))  # type: ignore[arg-type]
+
+
+def module_layers(model: Modular, index: int) -> Mapping[str, nn.Module]:
+    """Return all layers of one module's view by path, heads included."""
+    layers: dict[str, nn.Module] = {}
+    for path in module_paths(model, index):
+        try:
+            layer = model.get_submodule(path)
+        except AttributeError:  # a bare parameter, or a part that the model does without
+            continue
+        layers |= {f'{path}.{name}' if name else path: part for name, part in layer.named_modules()}
+    return layers

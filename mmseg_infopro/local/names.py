@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 
-def heads_key(boundary: str) -> str:
+def boundary_key(boundary: str) -> str:
     """Return a boundary's key in ``local_heads``: names of modules cannot hold dots."""
     return boundary.replace('.', '-')
 

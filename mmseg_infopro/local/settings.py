@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
@@ -51,6 +51,10 @@ class LocalSettings:
             attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit;
             ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
             the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
+        schedule: Which passes a step takes: ``dict(type=...)`` of
+            :data:`mmseg_infopro.local.schedule.SCHEDULES`.
+        context: What is added to what modules start from: ``dict(type=...)`` of
+            :data:`mmseg_infopro.local.context.CONTEXTS`; None adds nothing.
         update_per_module: Step the optimizer after each module, whose gradients are then gone, to
             the same weights. On several processes, each module then waits until the gradients of
             the one before it are averaged. Ignored, with a warning, if all gradients are needed at
@@ -66,6 +70,8 @@ class LocalSettings:
     heads: tuple[dict, ...] = ()
     warm_start: bool = False
     recompute: Recompute = 'none'
+    schedule: Mapping[str, Any] = field(default_factory=lambda: dict(type='Local'))
+    context: Mapping[str, Any] | None = None
     update_per_module: bool = False
     compile: dict[str, Any] | None = None
     channels_last: bool = False
@@ -86,7 +92,7 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     """
     if not isinstance(local, Mapping):
         raise TypeError(f'local must be a dict, got {type(local).__name__}')
-    known = [field.name for field in fields(LocalSettings)]
+    known = [item.name for item in fields(LocalSettings)]
     unknown = [key for key in local if key not in known]
     if unknown:
         raise ValueError(f'unknown key in local: {", ".join(unknown)}; valid keys: {known}')
@@ -125,6 +131,9 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
             'local.compile must be True, False or a dict of torch.compile arguments, '
             f'got {compile_setting!r}'
         )
+    for key in ('schedule', 'context'):
+        if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
+            raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')
     boundaries = settings.get('boundaries', ())
     if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
         raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')

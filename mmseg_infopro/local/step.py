@@ -1,37 +1,37 @@
-"""The local training step: forward and backward of one module after the other."""
+"""The training step: forward and backward of one pass after the other, then the update."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
-from mmseg.utils import SampleList
 from torch import Tensor
 
+from ..upstream import accumulative_counts, uncounted
+from .carried import Carried
+from .clock import current_iteration
+from .forward import forward_pass
+from .module import Modular
 from .processes import ALONE, Processes
-from .update import module_updates
-
-if TYPE_CHECKING:
-    from ..segmentors.encoder_decoder import InfoProEncoderDecoder
-
-Losses = dict[str, Tensor]
+from .schedule import Pass
+from .update import follow_backbone, module_updates
 
 
 def local_train_step(
-    model: InfoProEncoderDecoder,
+    model: Modular,
     data: dict[str, Any],
     optim_wrapper: OptimWrapper,
     processes: Processes = ALONE,
 ) -> dict[str, Tensor]:
-    """Train every module on one batch, and update all parameters.
+    """Train on one batch, pass by pass, and update all parameters.
 
-    A module's backward pass runs before the next module's forward pass, outside of autocast, so
-    that its activations are gone by then. Accumulation, loss scaling and clipping behave as for one
-    loss: all modules' backward passes count as one. With
-    ``model.update_per_module`` a module's parameters are updated, and its gradients gone, before
-    the next one runs; for all else that still is one update, at the end.
+    A pass's backward pass runs before the next one's forward pass, outside of autocast, so that its
+    activations are gone by then. Accumulation, loss scaling and clipping behave as for
+    one loss: all backward passes count as one. With ``model.update_per_module`` a module's
+    parameters are updated, and its gradients gone, after its last pass; for all else that still is
+    one update, at the end.
 
     Args:
         model: The segmentor; K=1 is one module with all losses.
@@ -46,55 +46,73 @@ def local_train_step(
     Raises:
         ValueError: With ``update_per_module``, a module gave gradient to an earlier one.
     """
-    with optim_wrapper.optim_context(model):
+    with optim_wrapper.optim_context(model):  # type: ignore[arg-type]
         data = model.data_preprocessor(data, True)
-    module_losses = _module_losses(model, **data)
-    log_vars: dict[str, Tensor] = {}
-    module_totals: list[Tensor] = []
+    passes = step_passes(model, optim_wrapper)
+    starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
     updates = module_updates(model, optim_wrapper)
-    for index in range(len(model.boundaries) + 1):
-        with optim_wrapper.optim_context(model):
-            losses = next(module_losses)
-        if not losses:  # a frozen module without auxiliary heads
+    log = StepLog()
+    for position, run in enumerate(passes):
+        with optim_wrapper.optim_context(model):  # type: ignore[arg-type]
+            if model.local_modules:
+                losses = forward_pass(model, passes, position, starts)
+            else:  # K=1 is the parent's
+                losses = model.loss(**data)
+        if not losses:  # nothing trains, or a frozen module without auxiliary heads
             continue
-        loss, module_log_vars = model.parse_losses(losses)
+        loss = log.add(*model.parse_losses(losses))
         del losses
-        module_totals.append(loss.detach())
-        module_log_vars.pop('loss')
-        log_vars |= {name: value.detach() for name, value in module_log_vars.items()}
         if loss.requires_grad:  # else its heads are frozen too
-            with processes.averaging([index]):
-                backward_uncounted(optim_wrapper, loss)
-            if updates is not None and index < len(model.boundaries):
-                processes.finish([index])
-                updates.update(index)
+            later = passes[position + 1 :]
+            ending = set(run.modules) - {index for other in later for index in other.modules}
+            # Counted once for the whole step, below.
+            with processes.averaging(ending), uncounted(optim_wrapper):
+                optim_wrapper.backward(optim_wrapper.scale_loss(loss))
+            if updates is not None and later:
+                processes.finish(ending)
+                updates.update(ending)
+        del loss
     processes.finish()
     if updates is not None:
         updates.check()
-    total = torch.stack(module_totals).sum()
-    model.running_module = None
+    model.running_module = model.running_pass = None
     # update_params is one backward pass and, when due, the update, with no place between them to
     # finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
     # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
-    optim_wrapper.update_params(total.clone().requires_grad_())
-    return {'loss': total, **log_vars}
+    optim_wrapper.update_params(log.total.clone().requires_grad_())
+    if optim_wrapper.should_update():
+        follow_backbone(model)
+    return log.values()
 
 
-def _module_losses(
-    model: InfoProEncoderDecoder, inputs: Tensor, data_samples: SampleList
-) -> Iterator[Losses]:
-    if model.local_modules:
-        yield from model.module_losses(inputs, data_samples)
-    else:
-        yield model.loss(inputs, data_samples)
+class StepLog:
+    """Detached values of a step; losses that several passes give are added up."""
+
+    def __init__(self) -> None:
+        self._totals: list[Tensor] = []
+        self._values: dict[str, Tensor] = {}
+
+    def add(self, loss: Tensor, values: dict[str, Tensor]) -> Tensor:
+        """Take what ``parse_losses`` returns for a pass; return its loss as it is."""
+        self._totals.append(loss.detach())
+        for name, value in values.items():
+            if name in self._values and 'loss' in name:
+                value = self._values[name] + value
+            self._values[name] = value.detach()
+        return loss
+
+    @property
+    def total(self) -> Tensor:
+        """Return the sum of all passes."""
+        return torch.stack(self._totals).sum()
+
+    def values(self) -> dict[str, Tensor]:
+        """Return the total as ``loss``, then all else."""
+        return {**self._values, 'loss': self.total}
 
 
-def backward_uncounted(optim_wrapper: OptimWrapper, loss: Tensor) -> None:
-    """Accumulate the gradients of one of several losses of a step.
-
-    ``OptimWrapper.backward`` counts its calls, and the count drives gradient accumulation and
-    ``should_update``; a step must count once, for all of its losses.
-    """
-    count = optim_wrapper._inner_count
-    optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-    optim_wrapper._inner_count = count
+def step_passes(model: Modular, optim_wrapper: OptimWrapper) -> Sequence[Pass]:
+    """Return the passes of the step that is due; steps of one update have those of its first."""
+    iteration = current_iteration()
+    accumulated = accumulative_counts(optim_wrapper)
+    return model.schedule(iteration - iteration % accumulated, len(model.boundaries) + 1)

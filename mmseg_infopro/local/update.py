@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, ApexOptimWrapper, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from .module import Modular
 from .separable import SEPARABLE
-
-if TYPE_CHECKING:
-    from ..segmentors.encoder_decoder import InfoProEncoderDecoder
 
 
 class ModuleUpdates:
@@ -29,14 +28,15 @@ class ModuleUpdates:
         optimizer: One of :data:`mmseg_infopro.local.separable.SEPARABLE`.
     """
 
-    def __init__(self, model: InfoProEncoderDecoder, optimizer: Optimizer) -> None:
+    def __init__(self, model: Modular, optimizer: Optimizer) -> None:
         self._model = model
         self._optimizer = optimizer
         self._updated: list[nn.Parameter] = []
 
-    def update(self, index: int) -> None:
-        """Update the parameters of local module ``index`` by their gradients, which are final."""
-        own = self._model.unshared_parameters[index]
+    def update(self, modules: Collection[int]) -> None:
+        """Update the parameters of some local modules by their gradients, which are final."""
+        unshared = self._model.unshared_parameters
+        own = {p for index in modules if index < len(unshared) for p in unshared[index]}
         groups = self._optimizer.param_groups
         parts = [{**group, 'params': [p for p in group['params'] if p in own]} for group in groups]
         self._optimizer.param_groups = [part for part in parts if part['params']]
@@ -65,9 +65,7 @@ class ModuleUpdates:
             )
 
 
-def module_updates(
-    model: InfoProEncoderDecoder, optim_wrapper: OptimWrapper
-) -> ModuleUpdates | None:
+def module_updates(model: Modular, optim_wrapper: OptimWrapper) -> ModuleUpdates | None:
     """Return what updates the local modules of a step, or None if one update is to do it all.
 
     Warns if ``local.update_per_module`` asks for what the optimizer wrapper does not allow.
@@ -106,7 +104,7 @@ def obstacles(optim_wrapper: Any) -> list[str]:
     return [obstacle for obstacle, stands in found.items() if stands]
 
 
-def unshared_parameters(model: InfoProEncoderDecoder) -> tuple[frozenset[nn.Parameter], ...]:
+def unshared_parameters(model: Modular) -> tuple[frozenset[nn.Parameter], ...]:
     """Return each local module's parameters, but none of the tail and none with several names.
 
     A parameter with a second name may be part of a later module, too.
@@ -116,3 +114,11 @@ def unshared_parameters(model: InfoProEncoderDecoder) -> tuple[frozenset[nn.Para
         frozenset(p for p in model.module_parameters(index).values() if num_names[id(p)] == 1)
         for index in range(len(model.boundaries))
     )
+
+
+def follow_backbone(model: Modular) -> None:
+    """Let local heads that follow the backbone's weights, as momentum copies do, move once."""
+    for heads in model.local_heads.values():
+        for head in heads:
+            if hasattr(head, 'follow'):
+                head.follow(model.backbone)

@@ -1,12 +1,74 @@
-"""What a border offers, as one feature map."""
+"""What stands at a border: its features and where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from mmseg.models.utils import resize
 from torch import Tensor
+
+from ..backbones import FeatureShape, Unit, UnrolledBackbone
+
+
+@dataclass(frozen=True)
+class Border:
+    """What a local head may know when it is built; a head gets it by naming ``border``.
+
+    Attributes:
+        boundary: The unit after which the module ends.
+        shapes: Of the features that the border offers.
+        entry: Of those that the module starts from: the border before, or the image.
+        backbone: Read only; a head must not keep it, or a copy of the head would copy it.
+        later: The units after the border, at least one.
+        index: Number of the module; None while partitions are planned.
+        position: Between the first (0) and the last (1) local module.
+    """
+
+    boundary: str
+    shapes: tuple[FeatureShape, ...]
+    entry: tuple[FeatureShape, ...]
+    backbone: UnrolledBackbone
+    later: tuple[Unit, ...]
+    index: int | None = None
+    position: float = 0.0
+
+
+def borders_of(
+    backbone: UnrolledBackbone,
+    shapes: dict[str, tuple[FeatureShape, ...]],
+    boundaries: Sequence[str],
+    image_channels: int,
+    planned: bool = True,
+) -> list[Border]:
+    """Return the borders at some boundaries, in order.
+
+    Args:
+        backbone: Which they are of.
+        shapes: Of the border features after each unit, by the unit's name.
+        boundaries: Names of units.
+        image_channels: Of the image, which the first module starts from.
+        planned: Whether these are the boundaries of a model, and not all that it could have.
+    """
+    units = backbone.units()
+    names = [unit.name for unit in units]
+    found: list[Border] = []
+    entry: tuple[FeatureShape, ...] = (FeatureShape(image_channels, 1.0),)
+    for index, boundary in enumerate(boundaries):
+        found.append(
+            Border(
+                boundary,
+                shapes[boundary],
+                entry,
+                backbone,
+                tuple(units[names.index(boundary) + 1 :]),
+                index if planned else None,
+                index / max(1, len(boundaries) - 1) if planned else 0.0,
+            )
+        )
+        entry = shapes[boundary]
+    return found
 
 
 def concatenate(features: Sequence[Tensor], align_corners: bool = False) -> Tensor:

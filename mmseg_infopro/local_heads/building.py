@@ -11,39 +11,72 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from ..backbones import FeatureShape
+from .border import Border
 
 Config = Mapping[str, Any]
 
 
 def build_local_heads(
-    head_cfgs: Sequence[Config],
-    border: Sequence[FeatureShape],
-    defaults: Config,
-    boundary: str,
-    position: float,
+    head_cfgs: Sequence[Config], border: Border, defaults: Config
 ) -> nn.ModuleList:
     """Build the heads at one boundary.
 
+    A head's ``at=[0, 2]`` names the modules that have it, all others having all; its ``name`` is
+    what schedules and the log call it, the name of its class if not given.
+
     Args:
         head_cfgs: ``local.heads``; not mutated.
-        border: Shape of each feature that the border offers.
+        border: Where they stand.
         defaults: What the model knows (class count, norm, ...); a head takes what it accepts.
-        boundary: For errors.
-        position: Where the module stands between the first (0) and the last (1) local module.
 
     Raises:
-        ValueError: A head does not fit.
+        ValueError: A head does not fit, or the border has none.
     """
     heads = nn.ModuleList()
-    for index, cfg in enumerate(head_cfgs):
-        name = f'local.heads[{index}] ({cfg["type"]})'
+    for number, cfg in enumerate(head_cfgs):
+        name = f'local.heads[{number}] ({_type_name(cfg)})'
+        where = _checked_places(name, cfg.get('at'))
+        if where is not None and border.index is not None and border.index not in where:
+            continue
+        own = {key: value for key, value in cfg.items() if key not in ('at', 'name')}
         try:
-            heads.append(_build_head(interpolate_loss_weights(cfg, position), border, defaults))
+            own = interpolate_loss_weights(own, border.position)
+            head = _build_head(own, border, defaults)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f'{name} does not fit at boundary {boundary!r}: {error}') from error
-        if not hasattr(heads[-1], 'loss'):
+            raise ValueError(
+                f'{name} does not fit at boundary {border.boundary!r}: {error}'
+            ) from error
+        if not hasattr(head, 'loss'):
             raise ValueError(f'{name} is not a head: it has no loss method')
+        vars(head).update(local_name=cfg.get('name', type(head).__name__), is_named='name' in cfg)
+        heads.append(head)
+    if not len(heads):
+        raise ValueError(
+            f'local.heads leaves local module {border.index} without a head: a local module needs '
+            "a loss; name it in a head's at=[...]"
+        )
     return heads
+
+
+def _head_class(cfg: Config) -> type | None:
+    return MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+
+
+def _type_name(cfg: Config) -> str:
+    kind = cfg['type']
+    return kind if isinstance(kind, str) else kind.__name__
+
+
+def _checked_places(name: str, places: Any) -> Sequence[int] | None:
+    """Check a head's ``at``.
+
+    Raises:
+        ValueError: It is no list of numbers of modules.
+    """
+    is_list = isinstance(places, Sequence) and not isinstance(places, str)
+    if places is not None and not (is_list and all(type(i) is int and i >= 0 for i in places)):
+        raise ValueError(f'{name}: at must be a list of numbers of local modules, got {places!r}')
+    return places
 
 
 def interpolate_loss_weights(cfg: Config, position: float) -> dict[str, Any]:
@@ -63,6 +96,15 @@ def interpolate_loss_weights(cfg: Config, position: float) -> dict[str, Any]:
     return {key: value(key, item) for key, item in cfg.items()}
 
 
+def takes_border(head_cfgs: Sequence[Config]) -> bool:
+    """Whether any head asks where it stands, so that equal features do not make equal heads."""
+    kinds = [
+        MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+        for cfg in head_cfgs
+    ]
+    return any(kind is not None and 'border' in _arguments(kind) for kind in kinds)
+
+
 def loss_weights(head: Any) -> dict[str, float]:
     """Return the weight of each loss of a head by the loss's name, for the log."""
     losses = getattr(head, 'loss_decode', head)
@@ -75,19 +117,35 @@ def loss_weights(head: Any) -> dict[str, float]:
 
 
 def head_losses(
-    head: Any, features: Sequence[Tensor], data_samples: SampleList, image: Tensor
+    head: Any,
+    features: Sequence[Tensor],
+    data_samples: SampleList,
+    image: Tensor,
+    entry: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
-    """Call a head's loss; one with ``reads_image`` gets the normalized image as well."""
+    """Call a head's loss.
+
+    Args:
+        head: One with ``reads_image`` gets the normalized image as well, one with ``reads_entry``
+            what its module starts from.
+        features: Of the border.
+        data_samples: With the label maps.
+        image: Normalized, ``(B, C, H, W)``.
+        entry: The features at the border before, detached; the image for the first module.
+    """
+    read: dict[str, Any] = {}
     if getattr(head, 'reads_image', False):
-        return head.loss(features, data_samples, {}, image)
-    return head.loss(features, data_samples, {})
+        read['image'] = image
+    if getattr(head, 'reads_entry', False):
+        read['entry'] = entry
+    return head.loss(features, data_samples, {}, **read)
 
 
-def _build_head(cfg: dict[str, Any], border: Sequence[FeatureShape], defaults: Config) -> nn.Module:
-    head_class = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+def _build_head(cfg: dict[str, Any], border: Border, defaults: Config) -> nn.Module:
+    head_class = _head_class(cfg)
     if head_class is None:
         raise ValueError('it is not registered')
-    known = {**defaults, **_border_arguments(cfg.get('in_index'), border)}
+    known = {**defaults, **_border_arguments(cfg.get('in_index'), border.shapes), 'border': border}
     if 'in_channels' in cfg and cfg['in_channels'] != known['in_channels']:
         raise ValueError(
             f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
@@ -95,7 +153,7 @@ def _build_head(cfg: dict[str, Any], border: Sequence[FeatureShape], defaults: C
     arguments = _arguments(head_class)
     filled = {name: value for name, value in known.items() if name in arguments}
     if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
-        filled['channels'] = _default_channels(border)
+        filled['channels'] = _default_channels(border.shapes)
     return MODELS.build({**filled, **cfg})
 
 

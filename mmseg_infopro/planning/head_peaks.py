@@ -22,13 +22,23 @@ def peak_of_heads(
     border: Sequence[Tensor],
     samples: list[SegDataSample],
     image: Tensor,
+    entry: Sequence[Tensor],
     recomputes: bool,
 ) -> int:
-    """Return the peak of the local heads at a border, beyond the border's features."""
+    """Return the peak of the local heads at a border, beyond the border's features.
+
+    Args:
+        heads: At the border.
+        border: Its features.
+        samples: With the label maps.
+        image: Normalized.
+        entry: Features that the module starts from.
+        recomputes: Whether convolutional layers of the heads recompute.
+    """
     leaves = [as_leaf(feature) for feature in border]
 
     def step() -> None:
-        losses = [head_losses(head, leaves, samples, image) for head in heads]
+        losses = [head_losses(head, leaves, samples, image, entry) for head in heads]
         _total(losses).backward()
 
     return peak_beyond(step, _viewed(heads, leaves) if recomputes else ())

@@ -10,9 +10,10 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
-from ..backbones import FeatureShape, numbered_emits, trace_backbone
+from ..backbones import numbered_emits, trace_backbone
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
-from ..local_heads import build_local_heads
+from ..local_heads.border import borders_of
+from ..local_heads.building import build_local_heads, takes_border
 from ..measure.fake import fake_copy
 from ..measure.undrawn import undrawn_weights
 from ..recompute.groups import GROUP_SIZES, Recompute
@@ -102,12 +103,14 @@ class _Measurement:
         self.mode = FakeTensorMode()
         self.model = fake_copy(model, self.mode)
         self.model.train()
-        names = {border: name for name, border in self.trace.borders.items()}
+        names = [unit.name for unit in model.backbone.units()][:-1]
+        borders = borders_of(
+            model.backbone, self.trace.borders, names, shape.in_channels, planned=False
+        )
+        self.apart = takes_border(head_cfgs)
         self.heads = {
-            border: fake_copy(
-                build_local_heads(head_cfgs, border, head_defaults, name, 0.0), self.mode
-            )
-            for border, name in names.items()
+            key: fake_copy(build_local_heads(head_cfgs, border, head_defaults), self.mode)
+            for key, border in {self._key(border.boundary): border for border in borders}.items()
         }
         self.recomputes = recomputed != 'none'
         heads = [*self.heads.values(), *neck_and_heads(self.model)]
@@ -117,13 +120,18 @@ class _Measurement:
             self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
-        self.head_peaks: dict[tuple[FeatureShape, ...], int] = {}
+        self.head_peaks: dict[Any, int] = {}
+
+    def _key(self, boundary: str) -> Any:
+        """Return what borders with equal heads have in common."""
+        return boundary if self.apart else self.trace.borders[boundary]
 
     def units(self) -> list[UnitBytes]:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
         saved, alone = SavedBytes(self.model), UnitsAlone()
         measured: list[UnitBytes] = []
+        entry = [self.image]
         units = backbone.units()
         for unit, emits in zip(units, numbered_emits(units), strict=True):
             own_peak, activations = alone.measure(backbone, unit, state)
@@ -132,7 +140,8 @@ class _Measurement:
             own = {index: emit.apply(backbone, state) for index, emit in emits}
             self.features |= tree_map_only(Tensor, as_leaf, own)
             self.emitting_units |= dict.fromkeys(own, len(measured))
-            border = self.trace.borders[unit.name]
+            border = backbone.border_features(state)
+            heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
             gradients = gradient_bytes(backbone, unit)
             read = [feature for index, feature in own.items() if index in self.tail_reads]
             measured.append(
@@ -142,9 +151,9 @@ class _Measurement:
                     state=num_bytes(tree_leaves(state)),
                     gradients=gradients,
                     retained=num_bytes(tree_leaves(read)),
-                    heads=self._peak_of_heads(border, backbone.border_features(state)),
+                    heads=self._peak_of_heads(unit.name, border, entry) if heads else 0,
                     backward=own_peak,
-                    head_parameters=num_bytes(self.heads[border].parameters()),
+                    head_parameters=num_bytes(heads.parameters()) if heads else 0,
                     frozen=not gradients,
                     kept=_kept_bytes(activations, self.recomputed),
                     ends_group=bool(unit.emits),
@@ -152,14 +161,19 @@ class _Measurement:
                     operations=activations.operations,
                 )
             )
+            entry = border
         return measured
 
-    def _peak_of_heads(self, border: tuple[FeatureShape, ...], features: Sequence[Tensor]) -> int:
-        if border not in self.head_peaks:
-            self.head_peaks[border] = peak_of_heads(
-                self.heads[border], features, self.samples, self.image, self.recomputes
+    def _peak_of_heads(
+        self, boundary: str, border: Sequence[Tensor], entry: Sequence[Tensor]
+    ) -> int:
+        key = self._key(boundary)
+        if key not in self.head_peaks:
+            heads = self.heads[key]
+            self.head_peaks[key] = peak_of_heads(
+                heads, border, self.samples, self.image, entry, self.recomputes
             )
-        return self.head_peaks[border]
+        return self.head_peaks[key]
 
     def peak_of_tail(self, features: list[Tensor], *aux: int) -> int:
         """Return the peak of what follows the backbone, with further auxiliary heads or without."""

@@ -149,7 +149,7 @@ class _SecondRun(TorchDispatchMode):
 
     def __enter__(self) -> Any:
         self.count = 0
-        self.copies = _throw_away_buffers(self.norms)
+        self.copies = unchanged_buffers(self.norms)
         self.copies.__enter__()
         return super().__enter__()
 
@@ -169,7 +169,8 @@ class _SecondRun(TorchDispatchMode):
 
 
 @contextmanager
-def _throw_away_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
+def unchanged_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Context in which layers update copies of their own buffers, which are then thrown away."""
     buffers = [list(module.named_buffers(recurse=False)) for module in modules]
     try:
         for module, named in zip(modules, buffers, strict=True):

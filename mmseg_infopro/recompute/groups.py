@@ -130,15 +130,16 @@ def module_groups(
     Args:
         names: Of its units.
         ends_group: As for :func:`group_ends`.
-        recompute: ``local.recompute``.
+        recompute: ``local.recompute``; ``'module'`` groups all up to where a feature is read off.
 
     Raises:
         ValueError: Groups are listed of which none ends where a unit emits a feature or the module
             ends, or that leave units out.
     """
     if isinstance(recompute, str):
-        saved = 'all' if recompute == 'none' else recompute
-        ends = group_ends(ends_group, GROUP_SIZES.get(recompute, 1))
+        saved = {'none': 'all', 'module': 'units'}.get(recompute, recompute)
+        size = len(names) if recompute == 'module' else GROUP_SIZES.get(recompute, 1)
+        ends = group_ends(ends_group, size)
         return tuple(RecomputeGroup(names[end - 1], saved) for end in ends)
     groups = tuple(group for group in recompute if group.end in names)
     listed = {group.end for group in groups}

@@ -149,7 +149,7 @@ class BackboneContract:
     def test_a_modules_loss_reaches_its_own_parameters_and_all_of_them(self, num_modules):
         model = self.segmentor(num_modules)
         data = model.data_preprocessor(batch(self.image_size), True)
-        for index, losses in enumerate(model.module_losses(data['inputs'], data['data_samples'])):
+        for index, losses in enumerate(model.pass_losses(data['inputs'], data['data_samples'])):
             model.zero_grad()
             model.parse_losses(losses)[0].backward()
             reached = gradients(model)

@@ -79,7 +79,7 @@ def test_views_partition_the_parameters(backbone, num_modules):
 def test_a_modules_loss_reaches_its_own_parameters_only(backbone, num_modules):
     model = build(model_config(backbone, local(num_modules)))
     data = model.data_preprocessor(batch(), True)
-    for index, losses in enumerate(model.module_losses(data['inputs'], data['data_samples'])):
+    for index, losses in enumerate(model.pass_losses(data['inputs'], data['data_samples'])):
         model.zero_grad()
         model.parse_losses(losses)[0].backward()
         assert gradients(model).keys() == model.module_parameters(index).keys()
@@ -219,7 +219,7 @@ def test_a_modules_activations_are_gone_before_the_next_one_starts():
     model.backbone.layer1[0].register_forward_hook(
         lambda layer, args, output: alive.append(weakref.ref(output.untyped_storage()))
     )
-    for index, losses in enumerate(model.module_losses(data['inputs'], data['data_samples'])):
+    for index, losses in enumerate(model.pass_losses(data['inputs'], data['data_samples'])):
         assert (alive[0]() is None) == (index > 0)
         model.parse_losses(losses)[0].backward()
 
@@ -238,7 +238,7 @@ def test_a_feature_of_an_earlier_module_reaches_the_tail_detached():
     model = build(cfg)
     assert model.local_modules[1].reads == {0, 2, 3}
     data = model.data_preprocessor(batch(), True)
-    *_, tail = model.module_losses(data['inputs'], data['data_samples'])
+    *_, tail = model.pass_losses(data['inputs'], data['data_samples'])
     model.parse_losses(tail)[0].backward()
     assert gradients(model).keys() == model.module_parameters(1).keys()
 

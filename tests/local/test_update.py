@@ -134,7 +134,7 @@ def test_every_known_optimizer_is_separable(
                 is_sparse = cls is torch.optim.SparseAdam
                 parameter.grad = gradient.to_sparse() if is_sparse else gradient
             for index in (0, 1) if early else ():
-                updates.update(index)
+                updates.update([index])
                 assert all(p.grad is None for p in modules.unshared_parameters[index])
             assert parameters[3].grad is not None
             optimizer.step()

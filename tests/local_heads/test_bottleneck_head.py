@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from mmseg_infopro.backbones import FeatureShape
 from mmseg_infopro.local_heads import build_local_heads
 from mmseg_infopro.measure.dry_step import peak_beyond
+from tests.models import border_at
 
 NUM_CLASSES = 5
 
@@ -62,7 +63,7 @@ def test_an_odd_size_keeps_its_last_pixels():
 def test_the_border_fills_in_what_it_knows():
     defaults = dict(num_classes=NUM_CLASSES, norm_cfg=dict(type='BN'))
     border = (FeatureShape(8, 4), FeatureShape(16, 8))
-    module = build_local_heads([dict(type='BottleneckHead')], border, defaults, 'unit', 0.0)[0]
+    module = build_local_heads([dict(type='BottleneckHead')], border_at(border), defaults)[0]
     assert (module.in_channels, module.channels, module.pool_size) == (24, 128, 2)
     features = [torch.randn(2, 8, 16, 16), torch.randn(2, 16, 8, 8)]
     assert module(features).shape == (2, NUM_CLASSES, 8, 8)

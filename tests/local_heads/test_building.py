@@ -6,7 +6,7 @@ from mmseg.registry import MODELS
 
 from mmseg_infopro.backbones import FeatureShape
 from mmseg_infopro.local_heads import build_local_heads
-from tests.models import NUM_CLASSES
+from tests.models import NUM_CLASSES, border_at
 
 DEFAULTS = dict(
     num_classes=NUM_CLASSES, norm_cfg=dict(type='BN'), image_mean=[0.0] * 3, image_std=[1.0] * 3
@@ -16,7 +16,7 @@ TASK = dict(type='FCNHead', num_convs=1, concat_input=False, dropout_ratio=0)
 
 
 def build(cfg, border):
-    return build_local_heads([cfg], border, DEFAULTS, 'unit', 0.0)[0]
+    return build_local_heads([cfg], border_at(border), DEFAULTS)[0]
 
 
 def maps(border, size=64):

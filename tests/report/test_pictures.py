@@ -76,7 +76,7 @@ def test_the_reconstruction_reads_the_state_that_trained_the_head() -> None:
     batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
     data = model.data_preprocessor(batch, False)
     with torch.no_grad():
-        next(model.module_losses(**data))
+        next(model.pass_losses(**data))
     assert len(seen) == 2
     assert torch.equal(*seen)
 
