@@ -35,7 +35,7 @@ class UnitGroup:
 
     units: tuple[Unit, ...]
     emits: tuple[tuple[int, Emit], ...]
-    saved: str | tuple[int, ...]
+    saved: str | Mapping[int, str]
     norms: tuple[str, ...]
 
 

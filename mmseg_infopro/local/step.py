@@ -46,14 +46,14 @@ def local_train_step(
     Raises:
         ValueError: With ``update_per_module``, a module gave gradient to an earlier one.
     """
-    with optim_wrapper.optim_context(model):  # type: ignore[arg-type]
+    with optim_wrapper.optim_context(model):
         data = model.data_preprocessor(data, True)
     passes = step_passes(model, optim_wrapper)
     starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
     updates = module_updates(model, optim_wrapper)
     log = StepLog()
     for position, run in enumerate(passes):
-        with optim_wrapper.optim_context(model):  # type: ignore[arg-type]
+        with optim_wrapper.optim_context(model):
             if model.local_modules:
                 losses = forward_pass(model, passes, position, starts)
             else:  # K=1 is the parent's
