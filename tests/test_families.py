@@ -11,10 +11,11 @@ from mmengine.registry import DefaultScope
 from mmseg_infopro import localize, resolve
 from mmseg_infopro.config.build import build_model
 from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import step_shape
 from mmseg_infopro.planning.batch import training_batch
-from mmseg_infopro.report.coverage import installed_configs, remove_pretrained
+from mmseg_infopro.report.coverage import installed_configs
 from tests.models import KeepGradients, disable_logging, gradients
 
 CROPS = {'mobilenet_v3': 512}  # its head pools over 49 pixels at stride 8
@@ -81,7 +82,7 @@ NOT_HERE = {
 def small_config(family: str):
     """Return a config of the family, its network as it is, on a small crop."""
     cfg = read_config(f'mmseg::{family}/{SAMPLE[family]}.py')
-    remove_pretrained(cfg.model)
+    cfg.model = without_pretrained(cfg.model)
     crop = CROPS.get(family, 64)
     override_step(cfg, batch_size=2, crop=(crop, crop), amp='none')
     if cfg.model.backbone.type in ('BEiT', 'MAE'):  # they take images of one size

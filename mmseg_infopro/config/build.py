@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
+
+from .pretrained import without_pretrained
 
 
 def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
@@ -25,8 +25,7 @@ def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:
     """Build the config's model uncut, K=1, without pretrained weights."""
-    model_cfg = deepcopy(cfg.model)
-    model_cfg.pop('pretrained', None)
+    model_cfg = without_pretrained(cfg.model)
     if 'local' in model_cfg:
         model_cfg.local = ConfigDict(num_modules=1)
     return build_model(model_cfg)

@@ -19,6 +19,7 @@ from ..backbones.supported import supported_backbones
 from ..local.settings import PARTITION_KEYS, default_heads
 from .edit import set_partition
 from .read import read_config
+from .walk import type_name
 
 SEGMENTORS = {
     'EncoderDecoder': 'InfoProEncoderDecoder',
@@ -167,12 +168,6 @@ def local_types(model: Mapping[str, Any]) -> dict[str, str]:
         'model.type': SEGMENTORS[segmentor],
         'model.backbone.type': f'InfoPro{_wrapped_backbone(model["backbone"])}',
     }
-
-
-def type_name(cfg: Mapping[str, Any]) -> str:
-    """Return the class name in a config's ``type``: a name, one with its scope, or a class."""
-    kind = cfg.get('type')
-    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
 
 
 def _wrapped_backbone(backbone: Mapping[str, Any]) -> str:

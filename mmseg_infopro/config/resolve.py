@@ -18,6 +18,7 @@ from .build import build_end_to_end
 from .edit import set_partition
 from .fit_cap import Fit, fit_cap, set_fit
 from .step import explained_failure, step_shape, updates_per_module
+from .walk import type_name
 
 
 def resolve(cfg: Config) -> Config:
@@ -69,7 +70,7 @@ def resolve(cfg: Config) -> Config:
 def enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
     """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
     hooks = list(cfg.get('custom_hooks') or [])
-    kinds = [str(hook.get('type')).rpartition('.')[2] for hook in hooks]
+    kinds = list(map(type_name, hooks))
     if 'MemoryHook' not in kinds:
         hooks.append(dict(type='MemoryHook'))
         kinds.append('MemoryHook')

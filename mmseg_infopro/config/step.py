@@ -5,22 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmseg.registry import OPTIMIZERS
+from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
+from torch.optim import Optimizer
 
-from ..local.separable import SEPARABLE
 from ..local.settings import LocalSettings
-from ..measure.dry_step import DryStep, PeakBytes, autocast_dtype, dry_step
+from ..local.update import obstacles
+from ..measure.dry_step import (
+    DryStep,
+    PeakBytes,
+    autocast_dtype,
+    dry_step,
+    without_accelerator,
+)
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
 from ..upstream import FAKE_TENSOR_LOGGER
 from .build import build_model
+from .pretrained import without_pretrained
 
 
 class FailedStepError(ValueError):
@@ -59,9 +66,8 @@ def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
     Raises:
         FailedStepError: The model cannot take it.
     """
-    model_cfg = deepcopy(cfg.model)
+    model_cfg = without_pretrained(cfg.model)
     model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
-    model_cfg.pop('pretrained', None)
     shape = step_shape(cfg)
     with undrawn_weights():
         model = build_model(model_cfg)
@@ -104,27 +110,36 @@ def step_shape(cfg: Config) -> StepShape:
 
 def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
     """Return whether the optimizer steps after each module: asked for, and nothing hinders it."""
-    wrapper = cfg.get('optim_wrapper', {})
-    hindered = wrapper.get('clip_grad') or wrapper.get('accumulative_counts', 1) > 1
-    scale = wrapper.get('loss_scale')
-    scales = not isinstance(scale, Mapping) or scale.get('enabled', True)
-    kind = wrapper.get('type', 'OptimWrapper')
-    is_plain = kind == 'OptimWrapper' or (kind == 'AmpOptimWrapper' and not scales)
-    optimizer = wrapper.get('optimizer', {}).get('type')
-    separable = optimizer is None or OPTIMIZERS.get(optimizer) in SEPARABLE
-    return settings.update_per_module and is_plain and separable and not hindered
+    wrapper_cfg = dict(cfg.get('optim_wrapper', {}))
+    parts = wrapper_cfg.values()
+    several = any(isinstance(part, Mapping) and 'optimizer' in part for part in parts)
+    if not settings.update_per_module or several:
+        return False
+    # What they say of parameters does not fit the one that is here.
+    for key in ('constructor', 'paramwise_cfg'):
+        wrapper_cfg.pop(key, None)
+    wrapper_cfg['optimizer'] = _small_optimizer(wrapper_cfg)
+    default = dict(type='OptimWrapper')
+    return not obstacles(OPTIM_WRAPPERS.build({**default, **without_accelerator(wrapper_cfg)}))
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
     """Return how many times a parameter's bytes stay in memory: itself and the optimizer's."""
     if 'optimizer' not in wrapper:
         return 2
-    parameter = nn.Parameter(torch.zeros(2, 3))
-    optimizer = OPTIMIZERS.build({**wrapper['optimizer'], 'params': [parameter]})
+    optimizer = _small_optimizer(wrapper)
+    (parameter,) = optimizer.param_groups[0]['params']
     parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     kept = optimizer.state[parameter].values()
     return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
+
+
+def _small_optimizer(wrapper: Mapping[str, Any]) -> Optimizer:
+    """Return a config's optimizer, of one small parameter; SGD where it names none."""
+    parameter = nn.Parameter(torch.zeros(2, 3))
+    kind = wrapper.get('optimizer', dict(type='SGD', lr=0.1))
+    return OPTIMIZERS.build({**kind, 'params': [parameter]})
 
 
 def training_pipeline(cfg: Config) -> list[dict[str, Any]]:

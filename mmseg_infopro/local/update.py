@@ -6,13 +6,39 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, ApexOptimWrapper, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from ..upstream import accumulative_counts, has_step_hooks
 from .module import Modular
-from .separable import SEPARABLE
+
+SEPARABLE = frozenset(
+    getattr(torch.optim, name)
+    for name in [
+        'ASGD',
+        'Adadelta',
+        'Adafactor',
+        'Adagrad',
+        'Adam',
+        'AdamW',
+        'Adamax',
+        'Muon',
+        'NAdam',
+        'RAdam',
+        'RMSprop',
+        'Rprop',
+        'SGD',
+        'SparseAdam',
+    ]
+    if hasattr(torch.optim, name)  # younger torch versions have more
+)
+"""Optimizers that update each parameter by its own gradient and state only.
+
+LBFGS does not, nor do others' optimizers that use a norm over all gradients.
+"""
 
 
 class ModuleUpdates:
@@ -25,7 +51,7 @@ class ModuleUpdates:
 
     Args:
         model: Whose ``unshared_parameters`` may be updated early.
-        optimizer: One of :data:`mmseg_infopro.local.separable.SEPARABLE`.
+        optimizer: One of :data:`SEPARABLE`.
     """
 
     def __init__(self, model: Modular, optimizer: Optimizer) -> None:
@@ -93,13 +119,12 @@ def obstacles(optim_wrapper: Any) -> list[str]:
     if steps not in known or isinstance(optim_wrapper, ApexOptimWrapper):
         return [f'{wrapper.__name__}, which updates in its own way']
     optimizer, scaler = optim_wrapper.optimizer, getattr(optim_wrapper, 'loss_scaler', None)
-    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
     found = {
         'gradient clipping': bool(optim_wrapper.clip_grad_kwargs),
         'loss scaling': scaler is not None and scaler.is_enabled(),
-        'gradient accumulation': optim_wrapper._accumulative_counts > 1,
+        'gradient accumulation': accumulative_counts(optim_wrapper) > 1,
         f'the optimizer {type(optimizer).__name__}': type(optimizer) not in SEPARABLE,
-        "hooks on the optimizer's step": any(hooks),
+        "hooks on the optimizer's step": has_step_hooks(optimizer),
     }
     return [obstacle for obstacle, stands in found.items() if stands]
 

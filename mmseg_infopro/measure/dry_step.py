@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass
@@ -61,6 +61,14 @@ class DryAmpOptimWrapper(OptimWrapper):
         """Run the forward pass in the reduced precision."""
         with super().optim_context(model), torch.autocast('cpu', dtype=self._dtype):
             yield
+
+
+def without_accelerator(optim_wrapper_cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config's ``optim_wrapper`` that can be built on a CPU."""
+    wrapper_cfg = deepcopy(dict(optim_wrapper_cfg))
+    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
+        wrapper_cfg['type'] = DryAmpOptimWrapper
+    return wrapper_cfg
 
 
 def autocast_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
@@ -191,11 +199,8 @@ def dry_step_gradients(
 
 
 def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> OptimWrapper:
-    wrapper_cfg = deepcopy(optim_wrapper_cfg)
-    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
-        wrapper_cfg['type'] = DryAmpOptimWrapper
     with _silence():
-        optim_wrapper = build_optim_wrapper(model, wrapper_cfg)
+        optim_wrapper = build_optim_wrapper(model, without_accelerator(optim_wrapper_cfg))
     for group in optim_wrapper.param_groups:
         # On a GPU torch updates all parameters at once by default, with temporaries for all.
         if group.get('foreach', False) is None and not group.get('fused'):

@@ -12,7 +12,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 
-from .dry_step import DryAmpOptimWrapper
+from .dry_step import without_accelerator
 
 
 class RealStep:
@@ -36,11 +36,10 @@ class RealStep:
     ) -> None:
         self.model = revert_sync_batchnorm(model).to(device).train()
         self.device = device
-        wrapper_cfg = deepcopy(optim_wrapper_cfg)
-        if device == 'cpu' and wrapper_cfg.get('type') == 'AmpOptimWrapper':
-            wrapper_cfg['type'] = DryAmpOptimWrapper
-        self.optim_wrapper = build_optim_wrapper(self.model, wrapper_cfg)
-        self.num_batches = wrapper_cfg.get('accumulative_counts', 1)
+        on_cpu = device == 'cpu'
+        wrapper_cfg = without_accelerator(optim_wrapper_cfg) if on_cpu else optim_wrapper_cfg
+        self.optim_wrapper = build_optim_wrapper(self.model, deepcopy(wrapper_cfg))
+        self.num_batches = optim_wrapper_cfg.get('accumulative_counts', 1)
         self.batch = make_batch()
 
     def take(self) -> None:

@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.utils.dl_utils import set_multi_processing
 
+from ..config.walk import type_name, walk
 from .local_data_parallel import LocalDataParallel
 
 RANK_NAMES = {
@@ -147,7 +148,8 @@ def check_sync_batch_norm(cfg: Config, launcher: str) -> None:
     """
     if launcher == 'none' or get_device() != 'cpu':
         return
-    places = list(_sync_norms('model', cfg.model))
+    kinds = ('SyncBN', 'MMSyncBN')
+    places = [path for path, part in walk(cfg.model, 'model') if type_name(part) in kinds]
     if cfg.get('sync_bn'):
         places.append('sync_bn')
     if places:
@@ -156,18 +158,6 @@ def check_sync_batch_norm(cfg: Config, launcher: str) -> None:
             'finds none: use type="BN" or type="GN" there, or train on one process, where it '
             'becomes BN'
         )
-
-
-def _sync_norms(path: str, value: Any) -> Iterator[str]:
-    """Yield where a config asks for synchronized batch norm."""
-    if isinstance(value, Mapping):
-        if value.get('type') in ('SyncBN', 'MMSyncBN'):
-            yield path
-        for key, item in value.items():
-            yield from _sync_norms(f'{path}.{key}', item)
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _sync_norms(f'{path}[{index}]', item)
 
 
 def _first_slurm_node(node_list: str) -> str:

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 
 from ..config.localize import localize
 from ..config.resolve import resolve
+from ..config.walk import replaced
 
 CHUNKED = 'Chunked'
 
@@ -48,28 +49,23 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
         lean.model.local.recompute = 'cheap'
     plain = deepcopy(lean)
     plain.model.local.recompute = 'none'
-    plain.model = _without_chunks(plain.model)
+    plain.model = replaced(plain.model, _unchunked)
     forms = {'E2E': resolve(plain)}
     if takes_argument(plain.model.backbone, 'with_cp'):
         forms['E2E with_cp'] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
-    chunks = _without_chunks(lean.model) != lean.model
+    chunks = replaced(lean.model, _unchunked) != lean.model
     if chunks or lean.model.local.get('recompute', 'none') != 'none':
         forms['E2E lean'] = resolve(lean)
     return forms
 
 
-def _without_chunks(value: Any) -> Any:
-    """Replace heads that compute their loss in chunks by mmseg's."""
-    if isinstance(value, dict):
-        copy = type(value)({key: _without_chunks(item) for key, item in value.items()})
-        name = str(copy.get('type'))
-        if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
-            copy['type'] = name.removeprefix(CHUNKED)
-        return copy
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_chunks(item) for item in value)
-    return value
+def _unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
+    """Name mmseg's head in place of one that computes its loss in chunks."""
+    name = str(cfg.get('type'))
+    if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
+        cfg['type'] = name.removeprefix(CHUNKED)
+    return cfg
 
 
 def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:

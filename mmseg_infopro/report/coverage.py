@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -16,6 +15,7 @@ from mmengine.utils import get_installed_path
 
 from ..config.build import build_model
 from ..config.localize import localize
+from ..config.pretrained import without_pretrained
 from ..config.resolve import resolve
 from ..config.step import step_shape
 from ..measure.dry_step import dry_step_gradients
@@ -96,8 +96,7 @@ def signature(file: Path) -> str:
 
 def trained_parameters(cfg: Config) -> set[str]:
     """Take one dry step; return the names of the parameters that got a gradient."""
-    model_cfg = deepcopy(cfg.model)
-    remove_pretrained(model_cfg)
+    model_cfg = without_pretrained(cfg.model)
     shape = step_shape(cfg)
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = build_model(model_cfg)
@@ -108,20 +107,8 @@ def small_batch(cfg: Config) -> Config:
     """Return a copy with a batch of two and no pretrained weights."""
     cfg = deepcopy(cfg)
     cfg.train_dataloader.batch_size = BATCH_SIZE
-    remove_pretrained(cfg.model)
+    cfg.model = without_pretrained(cfg.model)
     return cfg
-
-
-def remove_pretrained(value: Any) -> None:
-    """Take every mention of pretrained weights out of a model config."""
-    if isinstance(value, dict):
-        if isinstance(value.get('pretrained'), (str, bool)):
-            value['pretrained'] = False if value['pretrained'] is True else None
-        if 'init_cfg' in value and 'Pretrained' in str(value['init_cfg']):
-            value['init_cfg'] = None
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, (dict, list, tuple)):
-            remove_pretrained(item)
 
 
 def describe(error: Exception) -> str:

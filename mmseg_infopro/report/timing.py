@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..config.build import build_model
+from ..config.pretrained import without_pretrained
 from ..config.step import step_shape
 from ..measure.real_step import RealStep
 from ..measure.step_time import StepTimes, time_in_rounds
@@ -45,11 +45,9 @@ def real_config_step(cfg: Config, device: str) -> RealStep:
         cfg: Resolved.
         device: ``'cuda'`` or ``'cpu'``.
     """
-    model_cfg = deepcopy(cfg.model)
-    model_cfg.pop('pretrained', None)
     torch.backends.cudnn.benchmark = bool((cfg.get('env_cfg') or {}).get('cudnn_benchmark'))
     torch.manual_seed(SEED)
-    model = build_model(model_cfg)
+    model = build_model(without_pretrained(cfg.model))
     shape = step_shape(cfg)
     return RealStep(
         model, cfg.optim_wrapper, lambda: random_batch(shape, model.num_classes), device

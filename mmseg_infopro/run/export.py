@@ -21,6 +21,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ..config.build import build_end_to_end
+from ..config.pretrained import without_pretrained
+from ..config.walk import DROPPED, replaced, walk
 from .checkpoints import check_checkpoint
 from .weights import check_weights_fit, checkpoint_weights
 
@@ -94,8 +96,8 @@ def plain_config(cfg: Config) -> Config:
         ValueError: A part of the model has no plain equivalent.
     """
     content = {key: value for key, value in cfg.to_dict().items() if key not in OF_A_RUN}
-    content = _plain(content)
-    content['model'].pop('pretrained', None)
+    content['model'] = without_pretrained(content['model'])
+    content = replaced(content, _plain)
     kept = list(own_types(content['model']))
     if kept:
         raise ValueError(f'the model has no plain equivalent: it uses {", ".join(kept)}')
@@ -139,40 +141,31 @@ def check_same_output(ours: nn.Module, plain: nn.Module) -> None:
 
 def own_types(value: Any) -> Iterator[str]:
     """Yield the names of this package's types, and of their subclasses, that a config uses."""
-    if isinstance(value, Mapping):
-        own = _own_class(value.get('type'))
+    for _, part in walk(value):
+        own = _own_class(part.get('type'))
         if own is not None:
             yield own.__name__
-    items = value.values() if isinstance(value, Mapping) else value
-    if isinstance(items, (list, tuple)) or isinstance(value, Mapping):
-        for item in items:
-            yield from own_types(item)
 
 
-def _plain(value: Any) -> Any:
-    """Replace this package's types in any nest of containers."""
-    if isinstance(value, (list, tuple)):
-        kept = [_plain(item) for item in value if not _is_dropped(item)]
-        return type(value)(kept)
-    if not isinstance(value, Mapping):
-        return value
-    own = _own_class(value.get('type'))
+def _plain(cfg: dict[str, Any]) -> Any:
+    """Return what does the work of one of this package's types in mmseg's own, if anything does."""
+    own = _own_class(cfg.get('type'))
+    is_hook = own is not None and registry.HOOKS.get(own.__name__) is own
+    if is_hook or cfg.get('backend') == 'atomic':
+        return DROPPED
     if own is not None and own.__name__ == 'SeededDataset':
-        return _plain(value['dataset'])
-    result = {key: _plain(item) for key, item in value.items() if not _is_dropped(item)}
-    if result.get('_scope_') == PACKAGE:
-        del result['_scope_']
+        return cfg['dataset']
+    if cfg.get('_scope_') == PACKAGE:
+        del cfg['_scope_']
     if own is None:
-        return result
-    result.pop('local', None)
+        return cfg
+    cfg.pop('local', None)
     plain = plain_class(own)
     if plain is None:
-        return result
+        return cfg
     unknown = OWN_ARGUMENTS.get(own.__name__, set())
-    return {
-        **{k: v for k, v in result.items() if k not in unknown},
-        'type': _registered_name(plain),
-    }
+    kept = {key: value for key, value in cfg.items() if key not in unknown}
+    return {**kept, 'type': _registered_name(plain)}
 
 
 def plain_class(own: type) -> type | None:
@@ -207,15 +200,6 @@ def _own_class(name: Any) -> type | None:
 
 def _is_own(cls: type) -> bool:
     return cls.__module__.partition('.')[0] == PACKAGE
-
-
-def _is_dropped(value: Any) -> bool:
-    """Whether a setting serves training only: our hooks, our file backend, pretrained weights."""
-    if not isinstance(value, Mapping):
-        return False
-    own = _own_class(value.get('type'))
-    is_hook = own is not None and registry.HOOKS.get(own.__name__) is own
-    return is_hook or value.get('backend') == 'atomic' or value.get('type') == 'Pretrained'
 
 
 def _plain_meta(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
+from ..config.pretrained import pretrained_files
 from ..config.resolve import resolve
+from ..config.walk import type_name
 from ..datasets import check_data
 from ..local.names import describe_partition, trained_boundaries
 from ..parallel import (
@@ -90,7 +92,7 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
 def add_hooks(cfg: Config) -> None:
     """Give a config with local modules the hooks that our own configs have, where it has none."""
     hooks = list(cfg.get('custom_hooks') or [])
-    present = {str(hook.get('type')).rpartition('.')[2] for hook in hooks}
+    present = set(map(type_name, hooks))
     if 'local' in cfg.model:
         cfg.custom_hooks = hooks + [dict(type=name) for name in HOOKS if name not in present]
 
@@ -124,21 +126,3 @@ def _note_finished(cfg: Config, checkpoint: Mapping[str, Any]) -> None:
             logger='current',
             level=logging.WARNING,
         )
-
-
-def pretrained_files(value: Any) -> Iterator[str]:
-    """Yield the files and URLs that a model config loads pretrained weights from.
-
-    Names of a model zoo, as ``open-mmlab://resnet50_v1c``, are left to mmengine, which knows where
-    they lead.
-    """
-    if isinstance(value, Mapping):
-        named = [value.get('pretrained')]
-        if value.get('type') == 'Pretrained':
-            named.append(value.get('checkpoint'))
-        for name in named:
-            if isinstance(name, str) and ('://' not in name or name.startswith('http')):
-                yield name
-    if isinstance(value, (list, tuple, Mapping)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from pretrained_files(item)

@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmseg.registry import OPTIM_WRAPPERS
 
 from mmseg_infopro.config.step import updates_per_module
 from mmseg_infopro.local.settings import LocalSettings
 from mmseg_infopro.local.update import module_updates
 from mmseg_infopro.measure.dry_step import DryAmpOptimWrapper
 from tests.models import build, model_config
+
+
+@OPTIM_WRAPPERS.register_module()
+class OwnStep(OptimWrapper):
+    """A wrapper that steps in its own way."""
+
+    def step(self, **kwargs: Any) -> None:
+        super().step(**kwargs)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +34,8 @@ from tests.models import build, model_config
         dict(optimizer=dict(type='AdamW', lr=0.1)),
         dict(type='AmpOptimWrapper', loss_scale='dynamic'),
         dict(type='AmpOptimWrapper', loss_scale=dict(enabled=False)),
+        dict(type='OwnStep'),
+        dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)})),
     ],
     ids=str,
 )

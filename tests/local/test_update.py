@@ -18,8 +18,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict, PolyLR
 from torch import nn
 
 from mmseg_infopro.hooks.first_step_check_hook import GradientWatch
-from mmseg_infopro.local.separable import SEPARABLE
-from mmseg_infopro.local.update import ModuleUpdates, module_updates
+from mmseg_infopro.local.update import SEPARABLE, ModuleUpdates, module_updates
 from mmseg_infopro.measure.dry_step import dry_step_peak
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import batch, build, gradients, model_config

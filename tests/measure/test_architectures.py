@@ -8,12 +8,12 @@ from mmengine.registry import DefaultScope
 from mmseg_infopro import localize, resolve
 from mmseg_infopro.config.build import build_model
 from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.real_step import RealStep
 from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.planning.batch import training_batch
-from mmseg_infopro.report.coverage import remove_pretrained
 
 CONFIGS = [
     'mmseg::deeplabv3/deeplabv3_r18-d8_4xb2-80k_cityscapes-512x1024.py',
@@ -47,7 +47,7 @@ def test_a_dry_step_predicts_the_bytes_of_real_tensors(name, recompute):
     override_step(cfg, batch_size=2, crop=(128, 128))
     cfg.model.local.recompute = recompute
     cfg.optim_wrapper.optimizer.foreach = True  # a dry step updates as on a GPU
-    remove_pretrained(cfg.model)
+    cfg.model = without_pretrained(cfg.model)
     resolved = resolve(cfg)
     predicted = dry_config_step(resolved).peak.total
     assert predicted == pytest.approx(real_peak(resolved), rel=0.01)

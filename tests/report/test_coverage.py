@@ -9,7 +9,6 @@ from mmseg_infopro.report.coverage import (
     cover,
     installed_configs,
     local_outcome,
-    remove_pretrained,
     signature,
     small_batch,
 )
@@ -65,20 +64,6 @@ def test_a_refusal_is_told_from_a_failure():
 def test_a_parameter_that_does_not_train_any_more_is_a_failure():
     outcome = local_outcome(config(), 2, {'backbone.no_such.weight'})
     assert outcome == 'fails: no gradient for 1 parameters, as backbone.no_such.weight'
-
-
-def test_pretrained_weights_are_not_looked_for():
-    model = dict(
-        pretrained='open-mmlab://resnet50',
-        backbone=dict(pretrained=True, init_cfg=dict(type='Pretrained', checkpoint='x')),
-        heads=[dict(init_cfg=dict(type='Normal', std=0.1))],
-    )
-    remove_pretrained(model)
-    assert model == dict(
-        pretrained=None,
-        backbone=dict(pretrained=False, init_cfg=None),
-        heads=[dict(init_cfg=dict(type='Normal', std=0.1))],
-    )
 
 
 def test_configs_alike_but_for_data_and_batch_share_a_signature(tmp_path):
