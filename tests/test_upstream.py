@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
 from pydoc import locate
 from typing import Any
 
@@ -12,9 +15,12 @@ from mmseg.datasets import LoadAnnotations
 from mmseg.registry import MODELS
 from torch import nn
 
+import mmseg_infopro
 from mmseg_infopro import upstream
 
 from .models import GN, NUM_CLASSES, batch, model_config
+
+PACKAGE = Path(mmseg_infopro.__file__).parent
 
 
 def wrapper(accumulative_counts: int = 1) -> OptimWrapper:
@@ -198,3 +204,22 @@ def test_a_vision_transformer_adds_its_positions() -> None:
     nn.init.normal_(vit.pos_embed)
     added = upstream.add_positions(vit, torch.zeros(1, 5, 8), (2, 2))
     assert torch.equal(added, vit.pos_embed)
+
+
+def private_names(tree: ast.AST) -> list[str]:
+    """Return what a file asks of others by a private name, besides what it overrides."""
+    nodes = list(ast.walk(tree))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    imported = [node.module or '' for node in nodes if isinstance(node, ast.ImportFrom)]
+    parts = [part for module in imported for part in module.split('.')]
+    return [name for name in [*(node.attr for node in attributes), *parts]
+            if re.match('_[^_]', name) and name not in own]  # fmt: skip
+
+
+def test_no_other_file_uses_private_names() -> None:
+    files = [file for file in PACKAGE.rglob('*.py') if file.name != 'upstream.py']
+    found = {file.stem: private_names(ast.parse(file.read_text())) for file in files}
+    assert {name: names for name, names in found.items() if names} == {}

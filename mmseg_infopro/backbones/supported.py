@@ -35,9 +35,28 @@ def check_backbone(backbone: nn.Module, recompute: Recompute) -> None:
             f'backbone {type(backbone).__name__} cannot be cut into local modules; '
             f'supported: {", ".join(supported_backbones())}'
         )
-    with_cp = any(getattr(layer, 'with_cp', False) for layer in backbone.modules())
-    if recompute != 'none' and with_cp:
+    if recompute != 'none' and _checkpoints(backbone):
         raise ValueError(
             'backbone.with_cp and local.recompute compute the same activations again: set '
             f"with_cp=False, or local.recompute='none', got {recompute!r}"
         )
+
+
+def check_cut(backbone: nn.Module) -> None:
+    """Check that a backbone may be cut, K > 1, as it is configured.
+
+    mmseg's blocks checkpoint only where their input needs a gradient, and that of a local module
+    does not: the first block of each would be left out, without a word.
+
+    Raises:
+        ValueError: It checkpoints by itself.
+    """
+    if _checkpoints(backbone):
+        raise ValueError(
+            'backbone.with_cp=True leaves out the first block of every local module: set '
+            "with_cp=False, and local.recompute='units' for the same saving"
+        )
+
+
+def _checkpoints(backbone: nn.Module) -> bool:
+    return any(getattr(layer, 'with_cp', False) for layer in backbone.modules())

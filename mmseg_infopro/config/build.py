@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
+from ..segmentors.encoder_decoder import InfoProEncoderDecoder
 from .pretrained import without_pretrained
+
+SEGMENTORS = {
+    'EncoderDecoder': 'InfoProEncoderDecoder',
+    'CascadeEncoderDecoder': 'InfoProCascadeEncoderDecoder',
+    'DepthEstimator': 'InfoProDepthEstimator',
+}
+"""For each segmentor of mmseg that can train in local modules, the one that does."""
 
 
 def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
@@ -29,3 +40,16 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     if 'local' in model_cfg:
         model_cfg.local = ConfigDict(num_modules=1)
     return build_model(model_cfg)
+
+
+def model_class(model_cfg: Mapping[str, Any]) -> type | None:
+    """Return the class that a ``type`` of mmseg's models stands for; None if there is none."""
+    kind = model_cfg.get('type')
+    found = MODELS.get(kind) if isinstance(kind, str) else kind
+    return found if isinstance(found, type) else None
+
+
+def is_local(model_cfg: Mapping[str, Any]) -> bool:
+    """Whether a segmentor trains in local modules: one of ours, or a class derived from it."""
+    found = model_class(model_cfg)
+    return found is not None and issubclass(found, InfoProEncoderDecoder)

@@ -12,21 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmseg.models.segmentors import DepthEstimator
 from mmseg.registry import MODELS
 
-from ..backbones import REFUSED
+from ..backbones import REFUSED, UnrolledBackbone
 from ..backbones.supported import supported_backbones
 from ..local.settings import PARTITION_KEYS, default_heads
+from .build import SEGMENTORS, is_local, model_class
 from .edit import set_partition
 from .read import read_config
 from .walk import type_name
-
-SEGMENTORS = {
-    'EncoderDecoder': 'InfoProEncoderDecoder',
-    'CascadeEncoderDecoder': 'InfoProCascadeEncoderDecoder',
-    'DepthEstimator': 'InfoProDepthEstimator',
-}
-"""For each segmentor of mmseg that can train in local modules, the one that does."""
 
 REFUSED_SEGMENTORS = {
     'MultimodalEncoderDecoder': 'its image encoder is a frozen CLIP, so that a cut would save '
@@ -153,7 +148,8 @@ def local_types(model: Mapping[str, Any]) -> dict[str, str]:
     segmentor = type_name(model)
     if segmentor in REFUSED_SEGMENTORS:
         raise TypeError(f'{segmentor} cannot be cut: {REFUSED_SEGMENTORS[segmentor]}')
-    if segmentor not in SEGMENTORS:
+    is_ours = is_local(model)
+    if segmentor not in SEGMENTORS and not is_ours:
         raise TypeError(
             f'model.type must be one of {", ".join(SEGMENTORS)} to be cut, got {segmentor}'
         )
@@ -165,13 +161,16 @@ def local_types(model: Mapping[str, Any]) -> dict[str, str]:
             'task; use a pixel-wise decode head, as UPerHead, on the same backbone'
         )
     return {
-        'model.type': SEGMENTORS[segmentor],
-        'model.backbone.type': f'InfoPro{_wrapped_backbone(model["backbone"])}',
+        'model.type': model['type'] if is_ours else SEGMENTORS[segmentor],
+        'model.backbone.type': _unrolled_type(model['backbone']),
     }
 
 
-def _wrapped_backbone(backbone: Mapping[str, Any]) -> str:
-    name = type_name(backbone)
+def _unrolled_type(backbone: Mapping[str, Any]) -> Any:
+    """Return the type of the backbone that can be cut, which may be the one that is there."""
+    found, name = model_class(backbone), type_name(backbone)
+    if found is not None and issubclass(found, UnrolledBackbone):
+        return backbone['type']
     if name in REFUSED:
         raise TypeError(f'backbone {name} cannot be cut into local modules: {REFUSED[name]}')
     if MODELS.get(f'InfoPro{name}') is None:
@@ -179,11 +178,12 @@ def _wrapped_backbone(backbone: Mapping[str, Any]) -> str:
         raise TypeError(
             f'backbone {name} cannot be cut into local modules; supported: {", ".join(wrapped)}'
         )
-    return name
+    return f'InfoPro{name}'
 
 
 def _check_default_heads(model: Mapping[str, Any]) -> None:
-    if type_name(model) == 'InfoProDepthEstimator':
+    found = model_class(model)
+    if found is not None and issubclass(found, DepthEstimator):
         raise ValueError(
             'heads must be given for a depth estimator: the default local heads classify pixels'
         )

@@ -14,7 +14,7 @@ from ..local.settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
 from ..measure.sizes import parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
-from .build import build_end_to_end
+from .build import SEGMENTORS, build_end_to_end, is_local
 from .edit import set_partition
 from .fit_cap import Fit, fit_cap, set_fit
 from .step import explained_failure, step_shape, updates_per_module
@@ -41,10 +41,11 @@ def resolve(cfg: Config) -> Config:
         raise ValueError('the config has no model')
     if 'local' not in cfg.model:
         return cfg
-    if 'InfoPro' not in str(cfg.model.get('type')):
+    if not is_local(cfg.model):
         raise ValueError(
             f'model.local needs a segmentor that trains in local modules, got model.type='
-            f'{cfg.model.get("type")!r}; valid: InfoProEncoderDecoder, InfoProCascadeEncoderDecoder'
+            f'{cfg.model.get("type")!r}; valid: {", ".join(SEGMENTORS.values())}, or a registered '
+            'class derived from one'
         )
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:

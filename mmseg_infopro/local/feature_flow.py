@@ -10,10 +10,10 @@ import torch
 from mmengine.logging import MMLogger
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ..backbones import Feature, FeatureSize
 from ..measure.fake import UpperBounds, fake_copy
+from ..upstream import FakeTensorMode
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,37 @@ def trained_boundaries(names: Sequence[str]) -> list[str]:
     return [key.replace('-', '.') for key in dict.fromkeys(keys)]
 
 
-def describe_partition(boundaries: Sequence[str]) -> str:
+def describe_partition(boundaries: Collection[str]) -> str:
     """Return a partition as a person would say it."""
     if not boundaries:
         return 'no boundaries (K=1, end-to-end)'
     return f'boundaries={list(boundaries)} (K={len(boundaries) + 1})'
+
+
+def own_boundaries(model: Any) -> list[str]:
+    """Return the boundaries of a model that have local heads: a frozen module has none."""
+    return [name for name in model.boundaries if boundary_key(name) in model.local_heads]
+
+
+def check_same_partition(
+    trained: Collection[str], own: Collection[str], checkpoint: str, remedy: str
+) -> None:
+    """Check that a checkpoint is of a model's partition.
+
+    Args:
+        trained: See :func:`trained_boundaries`.
+        own: See :func:`own_boundaries`.
+        checkpoint: What it is called in the error.
+        remedy: What to do if it may be of another one.
+
+    Raises:
+        ValueError: It is of another partition.
+    """
+    if set(trained) != set(own):
+        raise ValueError(
+            f'{checkpoint} is of the partition {describe_partition(trained)}, '
+            f'the model of {describe_partition(own)}; {remedy}'
+        )
 
 
 def drop_other_heads(
@@ -44,12 +70,9 @@ def drop_other_heads(
         ValueError: It is of another partition, and no warm start was asked for.
     """
     trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
-    if set(trained) != set(own) and not warm_start:
-        raise ValueError(
-            f'the checkpoint is of the partition {describe_partition(trained)}, the model of '
-            f'{describe_partition(own)}; set model.local.warm_start=True to start '
-            'from it with fresh local heads'
-        )
+    if not warm_start:
+        remedy = 'set model.local.warm_start=True to start from it with fresh local heads'
+        check_same_partition(trained, own, 'the checkpoint', remedy)
     for name in list(state_dict):
         boundary = trained_boundaries([name.removeprefix(prefix)])
         if boundary and boundary[0] not in boundaries:

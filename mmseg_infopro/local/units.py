@@ -11,6 +11,7 @@ import torch
 from ..backbones import Feature, State, Unit, UnrolledBackbone
 from ..recompute.function import recompute
 from ..recompute.operations import Saved
+from ..upstream import allow_compiled_graphs
 from .carried import Retained
 from .module import UnitGroup
 
@@ -70,6 +71,5 @@ def compile_units(num_modules: int, settings: Mapping[str, Any]) -> Callable[...
         num_modules: K; torch gives up on a function after so many graphs, in training and eval.
         settings: Arguments of ``torch.compile``.
     """
-    limit = torch._dynamo.config.cache_size_limit
-    torch._dynamo.config.cache_size_limit = max(limit, 2 * num_modules)
+    allow_compiled_graphs(2 * num_modules)
     return torch.compile(run_units, **settings)

@@ -9,6 +9,7 @@ from mmengine.logging import MMLogger
 from mmseg.models.segmentors import EncoderDecoder
 
 from ..backbones import boundary_names
+from ..backbones.supported import check_cut
 from ..local.settings import LocalSettings, check_boundaries, check_num_modules
 from ..measure.sizes import format_bytes
 from .batch import StepShape
@@ -45,6 +46,8 @@ def choose_boundaries(
             'local.memory_cap needs the batch and the optimizer of a whole config: '
             'call mmseg_infopro.resolve(cfg), as our tools do, or set num_modules or boundaries'
         )
+    if settings.num_modules != 1 and settings.boundaries != ():
+        check_cut(model.backbone)
     if settings.boundaries is not None:
         check_boundaries(settings.boundaries, names, name)
         return settings.boundaries

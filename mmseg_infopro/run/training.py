@@ -12,11 +12,13 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
-from ..config.pretrained import pretrained_files
+from ..config.build import build_model
+from ..config.pretrained import pretrained_files, without_pretrained
 from ..config.resolve import resolve
 from ..config.walk import type_name
 from ..datasets import check_data
-from ..local.names import describe_partition, trained_boundaries
+from ..local.names import check_same_partition, own_boundaries, trained_boundaries
+from ..measure.undrawn import undrawn_weights
 from ..parallel import (
     check_sync_batch_norm,
     choose_model_wrapper,
@@ -106,15 +108,15 @@ def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
     local = cfg.model.get('local')
     if local is None or local.get('warm_start'):
         return
-    trained, boundaries = trained_boundaries(list(weights)), list(local.boundaries)
-    # Frozen modules, the first ones, have no local heads and so leave no trace in a checkpoint.
-    frozen = boundaries[: len(boundaries) - len(trained)] if trained else []
-    if [*frozen, *trained] != boundaries:
-        raise ValueError(
-            f'the checkpoint {cfg.load_from} is of the partition {describe_partition(trained)}, '
-            f'the model of {describe_partition(local.boundaries)}; to start from its weights, '
-            'name a new --work-dir and set load_from and model.local.warm_start=True'
-        )
+    with undrawn_weights():
+        model = build_model(without_pretrained(cfg.model))
+    check_same_partition(
+        trained_boundaries(list(weights)),
+        own_boundaries(model),
+        f'the checkpoint {cfg.load_from}',
+        'to start from its weights, name a new --work-dir and set load_from and '
+        'model.local.warm_start=True',
+    )
 
 
 def _note_finished(cfg: Config, checkpoint: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ..local.clock import current_iteration
 from ..local.context import build_contexts, features_in_context
 from ..local.forward import border_features, border_heads, forward_pass
 from ..local.module import LocalModule, cut_model, module_parameters
-from ..local.names import boundary_key, drop_other_heads
+from ..local.names import boundary_key, drop_other_heads, own_boundaries
 from ..local.schedule import build_schedule
 from ..local.settings import LocalSettings, read_local_settings
 from ..local.step import local_train_step
@@ -170,7 +170,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
-        own = [name for name in self.boundaries if boundary_key(name) in self.local_heads]
+        own = own_boundaries(self)
         drop_other_heads(state_dict, prefix, self.boundaries, own, self.warm_start)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 

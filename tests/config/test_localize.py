@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from mmseg_infopro import localize, resolve
+from mmseg_infopro.segmentors.encoder_decoder import InfoProEncoderDecoder
 from tests.models import KeepGradients, batch, build, gradients, model_config
 
 PSPNET = 'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py'
@@ -18,6 +19,11 @@ def plain_config(**model) -> Config:
             optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
         )
     )
+
+
+@MODELS.register_module()
+class ContSupSegmentor(InfoProEncoderDecoder):
+    """A user's own, whose name tells nothing."""
 
 
 def test_only_types_and_local_settings_change():
@@ -134,3 +140,28 @@ def test_mmengines_compile_setting_becomes_that_of_the_modules():
     cfg = resolve(localize(plain, 2))
     assert cfg.model.local.compile == dict(backend='aot_eager')
     assert 'compile' not in cfg
+
+
+def test_a_users_own_class_of_local_modules_is_known_by_its_parents():
+    plain = plain_config(type='ContSupSegmentor')
+    plain.model.backbone.type = 'InfoProResNetV1c'
+    cfg = resolve(localize(plain, 2))
+    assert (cfg.model.type, cfg.model.backbone.type) == ('ContSupSegmentor', 'InfoProResNetV1c')
+    assert len(build(cfg.model).boundaries) == 1
+
+
+@pytest.mark.parametrize('kind', ['EncoderDecoder', 'InfoProNoSuchThing'])
+def test_local_settings_on_another_class_are_refused(kind):
+    cfg = localize(plain_config(), 2)
+    cfg.model.type = kind
+    with pytest.raises(ValueError, match=rf'got model.type={kind!r}; valid: InfoProEncoderDecoder'):
+        resolve(cfg)
+
+
+def test_checkpointing_of_the_backbone_is_refused_if_it_is_cut():
+    plain = plain_config()
+    plain.model.backbone.with_cp = True
+    assert resolve(localize(plain, 1)).model.backbone.with_cp
+    for partition in (dict(num_modules=2), dict(boundaries=['layer2.0'])):
+        with pytest.raises(ValueError, match=r"with_cp=False, and local.recompute='units'"):
+            resolve(localize(plain, **partition))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from mmengine.config import Config
 from mmengine.device import get_device
 
 from mmseg_infopro.run import training
-from mmseg_infopro.run.training import prepare_training
-from tests.models import model_config
+from mmseg_infopro.run.training import check_partition, prepare_training
+from tests.models import build, model_config
 from tests.parallel.processes import run_processes
 
 
@@ -100,3 +101,30 @@ def test_one_process_plans_for_all_and_all_raise_its_error(tmp_path: Path) -> No
     assert main['errors'] == other['errors']
     assert main['errors'][0] == 'nothing fits'
     assert 'checkpoint no.pth is neither a file' in main['errors'][1]
+
+
+@pytest.mark.parametrize(
+    ('frozen_stages', 'theirs', 'fits'),
+    [
+        (-1, ['layer1.1', 'layer2.1'], True),
+        (-1, ['layer2.1'], False),
+        (1, ['layer2.1'], True),
+        (1, ['layer1.1', 'layer2.1'], False),
+        (2, [], True),
+        (2, ['layer2.1'], False),
+    ],
+)
+def test_a_checkpoint_is_of_the_partition_if_the_model_loads_it(
+    frozen_stages: int, theirs: list[str], fits: bool
+) -> None:
+    cfg = Config(dict(model=model_config(local=dict(boundaries=['layer1.1', 'layer2.1']))))
+    cfg.model.backbone.frozen_stages = frozen_stages
+    cfg.load_from = 'a.pth'
+    weights = build(model_config(local=dict(boundaries=theirs))).state_dict()
+    model = build(cfg.model)
+    for check in (
+        lambda: check_partition(cfg, weights),
+        lambda: model.load_state_dict(dict(weights), strict=False),
+    ):
+        with nullcontext() if fits else pytest.raises(ValueError, match='is of the partition'):
+            check()
