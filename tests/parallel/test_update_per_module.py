@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from typing import Any
 
@@ -44,9 +45,15 @@ def train(rank: int, early: bool, bucket_cap_mb: float) -> dict[str, Any]:
         buckets.append((StorageWeakRef(storage), storage.nbytes()))
         return all_reduce(tensor, *args, **kwargs)
 
-    watch = wrapper.module.decode_head.conv_seg.register_forward_pre_hook(
-        lambda *_: sizes.append(sum(size for bucket, size in buckets if not bucket.expired()))
-    )
+    def weigh(*_: Any) -> None:
+        deadline = time.monotonic() + 5 * early
+        while (alive := sum(n for b, n in buckets if not b.expired())) and (
+            time.monotonic() < deadline  # gloo's thread lets go a little after it has reported
+        ):
+            time.sleep(0.001)
+        sizes.append(alive)
+
+    watch = wrapper.module.decode_head.conv_seg.register_forward_pre_hook(weigh)
     optim_wrapper = OptimWrapper(sgd(wrapper.module))
     dist.all_reduce = watched
     try:
