@@ -234,6 +234,30 @@ def test_forward_averages_gradients_for_other_loops(both: list[dict[str, Any]]) 
         assert_close(results['forward'], wanted)
 
 
+def test_other_loops_average_once_a_backward_pass(single_process: None) -> None:
+    wrapper = LocalDataParallel(model_of(2))
+    data = wrapper.module.data_preprocessor(joined_batch(0), True)
+
+    def loss() -> torch.Tensor:
+        return wrapper.module.parse_losses(wrapper(**data, mode='loss'))[0]
+
+    with averages() as sizes:
+        (loss() + loss()).backward()
+        assert len(sizes) == 2
+        with wrapper.no_sync():
+            kept = loss()
+        kept.backward()
+        assert len(sizes) == 2
+        fault = wrapper.module.backbone.stem[0].weight.register_hook(lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            loss().backward()
+        fault.remove()
+        sizes.clear()
+        loss().backward()
+        assert len(sizes) == 2
+    assert not any(p._post_accumulate_grad_hooks for p in wrapper.parameters())
+
+
 def test_buffers_come_from_the_first_process(both: list[dict[str, Any]]) -> None:
     (first, _), (second, second_seen) = (results['buffers'] for results in both)
     name = 'backbone.layer4.1.bn2.running_mean'
