@@ -52,6 +52,7 @@ def local_train_step(
     starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
     updates = module_updates(model, optim_wrapper)
     log = StepLog()
+    unaveraged: set[int] = set()
     for position, run in enumerate(passes):
         with optim_wrapper.optim_context(model):
             if model.local_modules:
@@ -65,6 +66,7 @@ def local_train_step(
         if loss.requires_grad:  # else its heads are frozen too
             later = passes[position + 1 :]
             ending = set(run.modules) - {index for other in later for index in other.modules}
+            unaveraged = unaveraged.union(run.modules) - ending
             # Counted once for the whole step, below.
             with processes.averaging(ending), uncounted(optim_wrapper):
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
@@ -72,6 +74,9 @@ def local_train_step(
                 processes.finish(ending)
                 updates.update(ending)
         del loss
+    if unaveraged:  # the later passes that hold these modules gave no gradient
+        with processes.averaging(unaveraged):
+            pass
     processes.finish()
     if updates is not None:
         updates.check()

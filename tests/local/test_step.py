@@ -9,6 +9,9 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 
+from mmseg_infopro.local.processes import Alone
+from mmseg_infopro.local.schedule import Pass
+from mmseg_infopro.local.step import local_train_step
 from mmseg_infopro.measure.dry_step import DryAmpOptimWrapper
 from tests.models import (
     BACKBONES,
@@ -341,3 +344,25 @@ def test_the_step_frees_a_modules_activations_before_the_next_one():
     )
     model.train_step(batch(), KeepGradients.wrap(model))
     assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ('passes', 'wanted'),
+    [
+        ([Pass(0, 0, {0: 1}), Pass(1, 2, {2: 1})], [{0}, {1, 2}]),
+        ([Pass(0, 1, {1: 1}), Pass(1, 2, {2: 1})], [{0}, {1, 2}]),
+        ([Pass(0, 2, {2: 1}), Pass(0, 1, trains=False)], [{2}, {0, 1}]),
+    ],
+)
+def test_every_module_with_gradients_is_averaged_once(passes, wanted):
+    averaged = []
+
+    class Recorded(Alone):
+        def averaging(self, modules):
+            averaged.append(set(modules))
+            return super().averaging(modules)
+
+    model = build(model_config(local=local(3)))
+    model.schedule = lambda iteration, num_modules: passes
+    local_train_step(model, batch(size=32), KeepGradients.wrap(model), Recorded())
+    assert averaged == wanted
