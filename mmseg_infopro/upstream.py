@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 from torch.library import Library
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'FakeCopyMode',
+    'FakeTensor',
     'FakeTensorMode',
     'TorchDispatchMode',
     'tree_flatten',

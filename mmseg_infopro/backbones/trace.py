@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..measure.fake import UpperBounds, fake_copy
-from ..upstream import FakeTensorMode, tree_leaves, tree_map, tree_map_only
+from ..measure.fake import UpperBounds, as_fake
+from ..upstream import tree_leaves, tree_map, tree_map_only
 from .unrolled import Feature, UnrolledBackbone, numbered_emits
 
 FeatureSize = torch.Size | list[torch.Size]
@@ -46,9 +46,13 @@ class BackboneTrace:
 
 
 def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> BackboneTrace:
-    """Run the units once, in training mode, on fake images; the backbone is not touched."""
-    mode = FakeTensorMode()
-    fake_backbone = fake_copy(backbone, mode)
+    """Run the units once, in training mode, on fake images.
+
+    Args:
+        backbone: Is not touched, unless it is a throw-away one on fake tensors.
+        in_channels: Of an image.
+    """
+    fake_backbone, mode = as_fake(backbone)
     fake_backbone.train()  # not chained: mmseg's ResNet.train returns None
     borders: dict[str, tuple[FeatureShape, ...]] = {}
     found: dict[int, Feature] = {}

@@ -12,8 +12,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 
 from ..backbones import Feature, FeatureSize
-from ..measure.fake import UpperBounds, fake_copy
-from ..upstream import FakeTensorMode
+from ..measure.fake import UpperBounds, as_fake
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ class _RecordedFeatures(tuple[Feature, ...]):
 
 def _features_read(reader: nn.Module, samples: Sequence[FeatureSize]) -> frozenset[int]:
     """Run a reader as in training: some read more then than in prediction."""
-    mode = FakeTensorMode()
-    fake_reader = fake_copy(reader, mode)
+    fake_reader, mode = as_fake(reader)
     fake_reader.train()
     with mode, torch.no_grad(), UpperBounds():
         features = _RecordedFeatures(map(_empty, samples))

@@ -8,15 +8,32 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..upstream import READ_VALUE, FakeCopyMode, FakeTensorMode, TorchDispatchMode
+from ..upstream import READ_VALUE, FakeCopyMode, FakeTensor, FakeTensorMode, TorchDispatchMode
 
 ModuleT = TypeVar('ModuleT', bound=nn.Module)
 
 
 def fake_copy(module: ModuleT, mode: FakeTensorMode) -> ModuleT:
     """Deep-copy a module onto fake tensors of ``mode``, which must not be entered yet."""
+    # The mode would clone each parameter once more, which takes most of the time.
+    tensors = [*module.parameters(), *module.buffers()]
+    fakes = {
+        id(tensor): mode.from_tensor(tensor, static_shapes=True)
+        for tensor in tensors
+        if type(tensor) in (Tensor, nn.Parameter) and tensor.grad is None
+    }
     with FakeCopyMode(mode):
-        return deepcopy(module)
+        return deepcopy(module, fakes)
+
+
+def as_fake(module: ModuleT) -> tuple[ModuleT, FakeTensorMode]:
+    """Return a fake copy of a module, or the module itself if it is one; and its mode."""
+    tensors = (*module.parameters(), *module.buffers())
+    mode = next((t.fake_mode for t in tensors if isinstance(t, FakeTensor)), None)
+    if mode is not None:
+        return module, mode
+    mode = FakeTensorMode()
+    return fake_copy(module, mode), mode
 
 
 class UpperBounds(TorchDispatchMode):

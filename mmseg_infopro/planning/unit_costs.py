@@ -15,7 +15,7 @@ from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads, takes_border
 from ..measure.fake import fake_copy
-from ..measure.undrawn import undrawn_weights
+from ..measure.undrawn import kept_generators, undrawn_weights
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
 from ..recompute.operations import Activations, Saved
@@ -44,9 +44,8 @@ def measure_step(
         recomputed: ``local.recompute``, a word.
         updates_per_module: ``local.update_per_module``, where nothing stands in its way.
     """
-    with undrawn_weights():
-        run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
-    with run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
+    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
+    with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         features = [run.features[index] for index in sorted(run.features)]
         tail_heads = run.peak_of_tail(features)
@@ -94,27 +93,29 @@ class _Measurement:
         recomputed: Recompute,
     ) -> None:
         self.recomputed = recomputed
-        self.trace = trace_backbone(model.backbone, shape.in_channels)
-        self.tail_reads, aux_reads = features_read(model, self.trace.samples)
+        self.mode = FakeTensorMode()
+        self.model = fake_copy(model, self.mode)
+        self.model.train()
+        self.trace = trace_backbone(self.model.backbone, shape.in_channels)
+        self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)
         self.movable = {
             i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1
         }
         self.fixed_aux = [i for i in range(len(aux_reads)) if i not in self.movable]
-        self.mode = FakeTensorMode()
-        self.model = fake_copy(model, self.mode)
-        self.model.train()
         names = [unit.name for unit in model.backbone.units()][:-1]
         borders = borders_of(
             model.backbone, self.trace.borders, names, shape.in_channels, planned=False
         )
         self.apart = takes_border(head_cfgs)
-        self.heads = {
-            key: fake_copy(build_local_heads(head_cfgs, border, head_defaults), self.mode)
-            for key, border in {self._key(border.boundary): border for border in borders}.items()
-        }
+        with undrawn_weights():
+            heads = {
+                key: build_local_heads(head_cfgs, border, head_defaults)
+                for key, border in {self._key(item.boundary): item for item in borders}.items()
+            }
+        self.heads = {key: fake_copy(built, self.mode) for key, built in heads.items()}
         self.recomputes = recomputed != 'none'
-        heads = [*self.heads.values(), *neck_and_heads(self.model)]
-        self.recomputed_heads = heads if self.recomputes else []
+        run_after = [*self.heads.values(), *neck_and_heads(self.model)]
+        self.recomputed_heads = run_after if self.recomputes else []
         with self.mode:
             self.samples = training_batch(shape)['data_samples']
             self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)

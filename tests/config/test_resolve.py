@@ -12,11 +12,12 @@ from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 
 from mmseg_infopro import resolve
-from mmseg_infopro.backbones import boundary_names
+from mmseg_infopro.backbones import InfoProResNetV1c, boundary_names
 from mmseg_infopro.config.build import build_end_to_end
 from mmseg_infopro.config.fit_cap import NothingFitsError, fit_cap
 from mmseg_infopro.config.step import config_peak, dry_config_step
 from mmseg_infopro.local.settings import read_local_settings
+from mmseg_infopro.segmentors import InfoProEncoderDecoder
 from tests.models import model_config
 
 
@@ -53,6 +54,23 @@ def test_planning_draws_no_random_numbers(local):
     before = generator_states()
     resolve(config(local, BATCH))
     assert generator_states() == before
+
+
+@pytest.mark.parametrize('local', [dict(num_modules=3), dict(boundaries=['layer1.1'])])
+def test_a_model_is_built_and_traced_once(local, monkeypatch):
+    calls = []
+    for owner, name in ((InfoProEncoderDecoder, '__init__'), (InfoProResNetV1c, 'example_size')):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name), name, calls))
+    resolve(config(local, BATCH))
+    assert sorted(calls) == ['__init__', 'example_size'][: 1 + ('num_modules' in local)]
+
+
+def counted(function, name, calls):
+    def run(*args, **kwargs):
+        calls.append(name)
+        return function(*args, **kwargs)
+
+    return run
 
 
 def test_the_same_seed_gives_a_planned_partition_the_weights_of_a_given_one():
