@@ -6,7 +6,11 @@ _base_ = [
     '../_base_/runtime.py',
 ]
 max_iters = 2500
-model = dict(decode_head=dict(num_classes=11), auxiliary_head=dict(num_classes=11))
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=11),
+    auxiliary_head=dict(num_classes=11),
+)
 optim_wrapper = dict(optimizer=dict(lr=0.02))
 param_scheduler = [
     dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=max_iters, by_epoch=False)

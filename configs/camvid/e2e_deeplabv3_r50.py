@@ -12,9 +12,16 @@ model = dict(
     decode_head=dict(num_classes=11),
     auxiliary_head=dict(num_classes=11),
 )
-train_pipeline = _base_.train_pipeline
-train_pipeline[2]['ratio_range'] = (0.5, 2.0)
-train_pipeline[3]['crop_size'] = crop_size
+random_resize = dict(_base_.random_resize, ratio_range=(0.5, 2.0))
+random_crop = dict(_base_.random_crop, crop_size=crop_size)
+train_pipeline = [
+    _base_.load_image,
+    _base_.annotations,
+    random_resize,
+    random_crop,
+    *_base_.distortions,
+    _base_.pack,
+]
 train_dataloader = dict(
     batch_size=8, num_workers=4, dataset=dict(dataset=dict(pipeline=train_pipeline))
 )

@@ -1,9 +1,2 @@
-# DeepLabV3-R50 trained end to end: the baseline, at equal everything.
-# 4 images per GPU; the paper trains on 2 GPUs, batch 8.
-_base_ = [
-    '../_base_/models/deeplabv3_r50.py',
-    '../_base_/datasets/cityscapes.py',
-    '../_base_/schedules/sgd_poly.py',
-    '../_base_/runtime.py',
-]
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+_base_ = './e2e_deeplabv3_r101.py'
+model = dict(pretrained='open-mmlab://resnet50_v1c', backbone=dict(depth=50))

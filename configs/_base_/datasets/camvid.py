@@ -2,15 +2,28 @@
 _base_ = './cityscapes.py'
 num_classes = 11
 scale = (480, 360)
-train_pipeline = _base_.train_pipeline
-train_pipeline[1]['num_classes'] = num_classes
-train_pipeline[2].update(scale=scale, ratio_range=(0.5, 1.2))
-train_pipeline[3]['crop_size'] = (192, 256)
-test_pipeline = _base_.test_pipeline
-test_pipeline[1]['scale'] = scale
-test_pipeline[2]['num_classes'] = num_classes
-tta_pipeline = _base_.tta_pipeline
-tta_pipeline[1]['transforms'][2][0]['num_classes'] = num_classes
+crop_size = (192, 256)
+annotations = dict(_base_.annotations, num_classes=num_classes)
+random_resize = dict(_base_.random_resize, scale=scale, ratio_range=(0.5, 1.2))
+random_crop = dict(_base_.random_crop, crop_size=crop_size)
+train_pipeline = [
+    _base_.load_image,
+    annotations,
+    random_resize,
+    random_crop,
+    *_base_.distortions,
+    _base_.pack,
+]
+test_pipeline = [
+    _base_.load_image,
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    annotations,
+    _base_.pack,
+]
+tta_pipeline = [
+    _base_.load_image,
+    dict(type='TestTimeAug', transforms=[*_base_.tta_views, [annotations], [_base_.pack]]),
+]
 camvid = dict(type='CamVidDataset', data_root='data/camvid', img_suffix='.png')
 train_dataloader = dict(
     num_workers=2,

@@ -1,8 +1,7 @@
 # DeepLabV3 on a ResNet-18 of half width at stride 16, from scratch: small enough for a CPU.
-_base_ = './deeplabv3_r50.py'
+_base_ = './deeplabv3_r101.py'
 norm_cfg = dict(type='BN', requires_grad=True)
 model = dict(
-    data_preprocessor=dict(size=(192, 256)),
     pretrained=None,
     backbone=dict(
         depth=18,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..streets import roadside
+from ..streets import facades
 from .shapes import Colour, Patch, Shadow, Shape, ellipse, pick, rectangle, shade
 from .street import Street
 
@@ -42,13 +42,13 @@ def _skyline(street: Street) -> list[Shape]:
         size, x = rng.uniform(5, 17), right + rng.uniform(-4, 4)
         if rng.random() < 0.5:
             box = [(x - 8, 0, 150), (x + 8, 0, 150), (x + 8, size, 150), (x - 8, size, 150)]
-            paint = pick(rng, roadside.PLASTER)
+            paint = pick(rng, facades.PLASTER)
             part = Patch(street.camera.project(box), paint)
             shapes.append(Shape('building', (part,), depth=120.0))
         else:
             crown = ellipse(x, 1.0, 10, size * 0.7)
             points = street.camera.project([(a, max(0.0, b), 140) for a, b in crown])
-            part = Patch(points, pick(rng, roadside.LEAVES))
+            part = Patch(points, pick(rng, facades.LEAVES))
             shapes.append(Shape('vegetation', (part,), depth=110.0))
     return shapes
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..streets import figures, roadside
+from ..streets import facades, figures, roadside
 from .backdrop import ego_vehicle, ground, sky
 from .shapes import Camera, Shadow, Shape
 from .street import MOOD_SHARES, MOODS, Mood, Street, Thing
@@ -57,13 +57,13 @@ def _sides(street: Street) -> list[Shape]:
         near, first = 2.0, True
         setback = side * float(street.rng.choice([0.0, street.rng.uniform(0.5, 2.5)]))
         while near < 110:
-            kinds, shares = list(roadside.FACADES), [0.5, 0.16, 0.16, 0.18]
+            kinds, shares = list(facades.FACADES), [0.5, 0.16, 0.16, 0.18]
             kind = kinds[int(street.rng.choice(4, p=shares))]
             length = street.rng.uniform(7, 15)
             if street.featured in ('wall', 'fence') and side == 1 and near > 5 and first:
                 kind, length, first = street.featured, 14.0, False
             span = (near, near + length)
-            piece = roadside.FACADES[kind](
+            piece = facades.FACADES[kind](
                 street.rng, street.camera, street.line[side] + setback, span, lit=street.mood.lit
             )
             pieces.append((near, piece))
