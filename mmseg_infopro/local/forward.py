@@ -130,6 +130,11 @@ def border_features(model: Modular, image: Tensor, index: int) -> list[Tensor]:
     return model.backbone.border_features(carried.state)
 
 
+def head_name(head: Any) -> str:
+    """Return what schedules and the log call a local head."""
+    return getattr(head, 'local_name', type(head).__name__)
+
+
 def _local_losses(model: Modular, index: int, state: State, carried: Carried, run: Pass) -> Losses:
     losses: Losses = {}
     border = model.backbone.border_features(state)
@@ -138,7 +143,7 @@ def _local_losses(model: Modular, index: int, state: State, carried: Carried, ru
     if index and any(getattr(head, 'reads_entry', False) for head in heads):
         entry = model.backbone.border_features(detached(carried.state))
     for number, head in enumerate(heads):
-        name = getattr(head, 'local_name', type(head).__name__)
+        name = head_name(head)
         weight = run.weight(index, name)
         if not weight:
             continue

@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any
 
 from mmengine.registry import Registry
 
@@ -49,11 +47,6 @@ class Pass:
         """Return what the losses of a head count; 0 leaves it out."""
         return self.weights.get((module, head), self.weights.get(module, 0.0))
 
-    @property
-    def is_local(self) -> bool:
-        """Return whether it is one module with all of its losses, as they are."""
-        return self.first == self.last and dict(self.weights) == {self.first: 1.0}
-
 
 class Schedule(ABC):
     """Says which passes a step takes; a pure function of the iteration."""
@@ -66,34 +59,17 @@ class Schedule(ABC):
 
         Args:
             iteration: Of the Runner, from 0; steps that accumulate for one update share that of
-                the first one.
+                the last one.
             num_modules: K.
         """
 
     def phases(self, num_modules: int) -> dict[str, int]:
-        """Return the kinds of step that there are, each by an iteration that takes one."""
-        return {'': 0}
+        """Return the kinds of step that there are, each with the first iteration that takes it.
 
-
-@SCHEDULES.register_module()
-class Local(Schedule):
-    """One pass for each module, in order: InfoPro, DGL, and most of the field."""
-
-    def __call__(self, iteration: int, num_modules: int) -> list[Pass]:
-        """Return one pass for each module."""
-        return [Pass(module, module, {module: 1.0}) for module in range(num_modules)]
-
-
-@SCHEDULES.register_module()
-class DeepSupervision(Schedule):
-    """One pass with all heads and nothing detached: the control of every local method.
-
-    After https://arxiv.org/abs/1409.5185. Its peak is that of end-to-end training and more.
-    """
-
-    def __call__(self, iteration: int, num_modules: int) -> list[Pass]:
-        """Return the one pass."""
-        return [Pass(0, num_modules - 1, dict.fromkeys(range(num_modules), 1.0))]
+        Raises:
+            ValueError: The schedule does not fit ``num_modules``.
+        """
+        return {'local': 0}
 
 
 def global_pass(num_modules: int, recompute: bool = False) -> Pass:
@@ -104,38 +80,7 @@ def global_pass(num_modules: int, recompute: bool = False) -> Pass:
     return Pass(0, num_modules - 1, {**weights, num_modules - 1: 1.0}, recompute=recompute)
 
 
-def build_schedule(cfg: Mapping[str, Any], num_modules: int) -> Schedule:
-    """Build ``local.schedule`` and try each of its phases.
-
-    Args:
-        cfg: With its ``type``, a name or a class.
-        num_modules: K.
-
-    Raises:
-        ValueError: There is no such schedule, or it does not fit K; a schedule may raise it, too.
-    """
-    kind = cfg['type']
-    schedule_class = SCHEDULES.get(kind) if isinstance(kind, str) else kind
-    if schedule_class is None:
-        known = sorted(SCHEDULES.module_dict)
-        near = get_close_matches(kind, known, 1)
-        hint = f'; did you mean {near[0]}?' if near else ''
-        raise ValueError(
-            f'local.schedule.type must be one of {", ".join(known)}, got {kind!r}{hint}'
-        )
-    arguments = {key: value for key, value in cfg.items() if key != 'type'}
-    try:
-        schedule = schedule_class(**arguments)
-    except TypeError as error:
-        raise ValueError(
-            f'local.schedule does not fit {schedule_class.__name__}: {error}'
-        ) from error
-    for iteration in schedule.phases(num_modules).values():
-        check_passes(schedule(iteration, num_modules), num_modules, schedule_class.__name__)
-    return schedule
-
-
-def check_passes(passes: Sequence[Pass], num_modules: int, name: str) -> None:
+def check_passes(passes: Sequence[Pass], num_modules: int) -> None:
     """Check that passes can run one after the other.
 
     Raises:
@@ -146,20 +91,20 @@ def check_passes(passes: Sequence[Pass], num_modules: int, name: str) -> None:
     for run in passes:
         if not 0 <= run.first <= run.last < num_modules:
             raise ValueError(
-                f'schedule {name}: a pass from module {run.first} to {run.last} is not within '
+                f'a pass from module {run.first} to {run.last} is not within '
                 f'0 to {num_modules - 1} (K={num_modules})'
             )
         if run.first > reached:
             raise ValueError(
-                f'schedule {name}: a pass begins at module {run.first}, but the ones before it '
+                f'a pass begins at module {run.first}, but the ones before it '
                 f'only reach the end of module {reached - 1}'
             )
         reached = max(reached, run.last + 1)
         weighed = {key if isinstance(key, int) else key[0] for key in run.weights}
         if not weighed <= set(run.modules):
             raise ValueError(
-                f'schedule {name}: a pass of modules {run.first} to {run.last} weighs module '
+                f'a pass of modules {run.first} to {run.last} weighs module '
                 f'{min(weighed - set(run.modules))}, which is not in it'
             )
     if not any(run.trains and any(run.weights.values()) for run in passes):
-        raise ValueError(f'schedule {name}: a step has no pass that trains a module')
+        raise ValueError('a step has no pass that trains a module')

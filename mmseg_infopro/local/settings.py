@@ -52,7 +52,7 @@ class LocalSettings:
             ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
             the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
         schedule: Which passes a step takes: ``dict(type=...)`` of
-            :data:`mmseg_infopro.local.schedule.SCHEDULES`.
+            :data:`mmseg_infopro.local.schedules.SCHEDULES`.
         context: What is added to what modules start from: ``dict(type=...)`` of
             :data:`mmseg_infopro.local.context.CONTEXTS`; None adds nothing.
         update_per_module: Step the optimizer after each module, whose gradients are then gone, to

@@ -117,7 +117,7 @@ class StepLog:
 
 
 def step_passes(model: Modular, optim_wrapper: OptimWrapper) -> Sequence[Pass]:
-    """Return the passes of the step that is due; steps of one update have those of its first."""
-    iteration = current_iteration()
-    accumulated = accumulative_counts(optim_wrapper)
-    return model.schedule(iteration - iteration % accumulated, len(model.boundaries) + 1)
+    """Return the passes of the step that is due; steps of one update have those of its last."""
+    iteration, accumulated = current_iteration(), accumulative_counts(optim_wrapper)
+    last = iteration - iteration % accumulated + accumulated - 1
+    return model.schedule(last, len(model.boundaries) + 1)

@@ -84,6 +84,11 @@ def _read_operation(item: Any) -> tuple[int, str] | None:
     return None if match is None else (int(match[1]), match[2])
 
 
+def read_recompute(recompute: Any) -> Recompute:
+    """Read ``local.recompute`` or what else is written like it: a word, or listed groups."""
+    return recompute if isinstance(recompute, str) else read_groups(recompute)
+
+
 def check_groups(recompute: Recompute, names: Sequence[str]) -> None:
     """Check that listed groups end at units of the backbone, in order and up to the last one.
 

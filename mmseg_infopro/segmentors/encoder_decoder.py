@@ -22,7 +22,7 @@ from ..local.context import build_contexts, features_in_context
 from ..local.forward import border_features, border_heads, forward_pass
 from ..local.module import LocalModule, cut_model, module_parameters
 from ..local.names import boundary_key, drop_other_heads, own_boundaries
-from ..local.schedule import build_schedule
+from ..local.schedules import build_schedule
 from ..local.settings import LocalSettings, read_local_settings
 from ..local.step import local_train_step
 from ..local.units import compile_units, run_units
@@ -31,6 +31,7 @@ from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads
 from ..local_heads.defaults import head_defaults
 from ..planning.choosing import choose_boundaries
+from ..recompute.groups import read_recompute
 from .chunked_argmax import chunks_argmax, predict_in_chunks
 
 
@@ -67,7 +68,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.run_units: Callable[..., Any] = run_units
         if settings.compile is not None and self.boundaries:
             self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
-        self.schedule = build_schedule(settings.schedule, len(self.boundaries) + 1)
+        self.schedule = build_schedule(settings.schedule, self.boundaries)
         self.local_heads, self.context = nn.ModuleDict(), nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
         if self.boundaries or settings.recompute != 'none':
@@ -84,7 +85,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
         in_channels = len(defaults['image_mean'])
         self.backbone.train()  # some freeze their first stages only then
         trace = trace_backbone(self.backbone, in_channels)
-        self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute)
+        whole = read_recompute(getattr(self.schedule, 'recompute', 'module'))
+        self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
         borders = borders_of(self.backbone, trace.borders, self.boundaries, in_channels)
         trained = [module.index for module in self.local_modules if not module.frozen]
         for border in borders:
