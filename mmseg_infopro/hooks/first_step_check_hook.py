@@ -3,66 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor, nn
 
-from .gradient_faults import Fault, FirstUpdate, describe_fault, find_faults, matches
-
-
-class GradientWatch:
-    """Sees every gradient that reaches a trainable parameter of a model, until it is stopped.
-
-    An optimizer wrapper zeroes the gradients as soon as it has used them.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._sources: dict[str, set[int | None]] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self._handles = [
-            parameter.register_post_accumulate_grad_hook(partial(self._see, name))
-            for name, parameter in self._trainable.items()
-        ]
-
-    def _see(self, name: str, parameter: Tensor) -> None:
-        running = getattr(self._model, 'running_module', None)
-        self._sources.setdefault(name, set()).add(running)
-        if parameter.grad is not None:
-            # Finite as the gradient is, and without a temporary tensor of its size.
-            self._sums[name] = parameter.grad.sum(dtype=torch.float32)
-
-    def report(self, optimized: Sequence[nn.Parameter]) -> list[FirstUpdate]:
-        """Return what was seen.
-
-        Args:
-            optimized: The parameters in the optimizer.
-        """
-        ids = {id(parameter) for parameter in optimized}
-        owners = _owners(self._model)
-        return [
-            FirstUpdate(
-                name=name,
-                owner=owners.get(name),
-                sources=frozenset(self._sources.get(name, ())),
-                finite=name not in self._sums or bool(self._sums[name].isfinite()),
-                optimized=id(parameter) in ids,
-            )
-            for name, parameter in self._trainable.items()
-        ]
-
-    def stop(self) -> None:
-        """Take the hooks off the parameters."""
-        for handle in self._handles:
-            handle.remove()
+from ..local.reached import kind_of_step, reached_parameters
+from ..local.step import step_passes
+from .gradient_faults import Fault, describe_fault, find_faults, matches
+from .gradient_watch import GradientWatch
 
 
 @HOOKS.register_module()
@@ -75,6 +27,9 @@ class FirstStepCheckHook(Hook):
     A model without local modules (K=1, plain mmseg) may have parameters that mmseg itself never
     uses: there, those without gradient are warned of only. With loss scaling, infinite gradients
     are how the scale is found, and such updates are skipped; the check then waits for a finite one.
+
+    Where a schedule has several kinds of step (the modules train one after the other, or some steps
+    are end to end), the first one of each kind is checked, for what it is to train.
 
     Args:
         allow_unused: Names, or patterns as ``backbone.norm*``, of trainable parameters that need
@@ -95,9 +50,12 @@ class FirstStepCheckHook(Hook):
         self._max_skipped = max_skipped_updates
         self._skipped = 0
         self._watch: GradientWatch | None = None
+        self._is_on = False
+        self._checked: list[Any] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Start to watch the gradients."""
+        """Check the settings, and begin anew."""
+        self._is_on, self._checked = False, []
         if isinstance(runner.optim_wrapper, OptimWrapperDict):
             runner.logger.warning(
                 'FirstStepCheckHook checks nothing: there are several optimizers, and no one update'
@@ -108,7 +66,21 @@ class FirstStepCheckHook(Hook):
         for pattern in self._allow_unused:
             if not any(matches(name, [pattern]) for name in names):
                 runner.logger.warning(f'allow_unused: no parameter is called {pattern}')
-        self._watch = GradientWatch(model)
+        self._is_on = True
+
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Watch the first step of each kind that the schedule has."""
+        if not self._is_on:
+            return
+        model = _unwrapped(runner.model)
+        passes = step_passes(model, runner.optim_wrapper) if hasattr(model, 'schedule') else ()
+        kind = kind_of_step(passes)
+        if kind in self._checked:
+            return
+        self._stop()
+        self._checked.append(kind)
+        expected = reached_parameters(model, passes) if getattr(model, 'boundaries', ()) else None
+        self._watch = GradientWatch(model, expected)
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Check what was seen, once the parameters have been updated."""
@@ -119,10 +91,14 @@ class FirstStepCheckHook(Hook):
                 self.after_train(runner)
                 raise
             if done:
-                self.after_train(runner)
+                self._stop()
 
     def after_train(self, runner: Runner) -> None:
         """Stop watching."""
+        self._stop()
+        self._is_on = False
+
+    def _stop(self) -> None:
         if self._watch is not None:
             self._watch.stop()
             self._watch = None
@@ -144,12 +120,6 @@ class FirstStepCheckHook(Hook):
         for fault, parameters in faults.items():
             raise ValueError(describe_fault(fault, parameters))
         return True
-
-
-def _owners(model: Any) -> dict[str, int]:
-    boundaries = getattr(model, 'boundaries', ())
-    num_modules = len(boundaries) + 1 if boundaries else 0
-    return {name: i for i in range(num_modules) for name in model.module_parameters(i)}
 
 
 def _unwrapped(model: Any) -> Any:

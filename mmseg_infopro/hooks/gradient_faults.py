@@ -44,6 +44,7 @@ class FirstUpdate:
             for a backward pass of the whole model.
         finite: Whether its gradient is.
         optimized: Whether the optimizer holds it.
+        expected: Whether the steps are to train it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class FirstUpdate:
     sources: frozenset[int | None] = frozenset({None})
     finite: bool = True
     optimized: bool = True
+    expected: bool = True
 
 
 def find_faults(
@@ -65,7 +67,9 @@ def find_faults(
     faulty = {
         Fault.SHARED: [p for p in parameters if len(p.sources) > 1],
         Fault.UNUSED: [
-            p for p in parameters if not p.sources and not matches(p.name, allow_unused)
+            p
+            for p in parameters
+            if p.expected and not p.sources and not matches(p.name, allow_unused)
         ],
         Fault.NOT_OPTIMIZED: [p for p in parameters if not p.optimized],
         Fault.NON_FINITE: [p for p in parameters if p.sources and not p.finite],

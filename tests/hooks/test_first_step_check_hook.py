@@ -33,6 +33,7 @@ def train(
     runner: Any = SimpleNamespace(model=model, optim_wrapper=optim_wrapper, logger=logger)
     hook.before_train(runner)
     for step in range(steps):
+        hook.before_train_iter(runner)
         model.train_step(batch(size=32, seed=step), optim_wrapper)
         hook.after_train_iter(runner)
 

@@ -17,7 +17,7 @@ from mmengine.logging.logger import FilterDuplicateWarning
 from mmengine.optim import OptimWrapper, OptimWrapperDict, PolyLR
 from torch import nn
 
-from mmseg_infopro.hooks.first_step_check_hook import GradientWatch
+from mmseg_infopro.hooks.gradient_watch import GradientWatch
 from mmseg_infopro.local.update import SEPARABLE, ModuleUpdates, module_updates
 from mmseg_infopro.measure.dry_step import dry_step_peak
 from tests.cpu_amp import CpuAmpOptimWrapper
