@@ -23,7 +23,7 @@ from rich.table import Table
 
 from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.config.edit import override_step
-from mmseg_infopro.config.fit_cap import describe_peak
+from mmseg_infopro.config.explain import describe_peak
 from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
@@ -145,9 +145,11 @@ def main() -> None:
     cfg = deepcopy(base)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
+    fitter = LocalFitter(cfg, args.recompute, cap)
+    for count in args.num_modules or ():
+        fitter.check(count)
     with progress_bar('fitting', 3 * (len(forms) + len(counts))) as advance:
         rows = [fit_end_to_end(name, form, cap, advance) for name, form in forms.items()]
-        fitter = LocalFitter(cfg, args.recompute, cap)
         rows += [fitter.row(count, advance) for count in counts]
     show(rows, len(counts), cap)
     if args.json:

@@ -13,13 +13,15 @@ from ..local.settings import LocalSettings, check_num_modules
 from ..measure.dry_step import DryStep
 from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
-from ..planning.boundaries import StepBytes, module_peaks, plan_boundaries
+from ..planning.boundaries import module_peaks, plan_boundaries
+from ..planning.costs import StepBytes
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from ..recompute.groups import Recompute, RecomputeGroup
 from .build import build_end_to_end
 from .edit import set_partition, set_recompute
-from .step import dry_config_step, explained_failure, step_shape, updates_per_module
+from .explain import explained_failure, nothing_fits
+from .step import dry_config_step, step_shape, updates_per_module
 
 PLANNING_ERROR = 1.1
 """A plan's peak is taken to be at most this factor above that of the dry step."""
@@ -73,6 +75,7 @@ def fit_cap(
     settings: LocalSettings,
     num_modules: range | None = None,
     report: Callable[[str], None] | None = None,
+    measured: StepBytes | None = None,
 ) -> Fit:
     """Find the fewest modules, then the fewest repeated FLOPs, within ``settings.memory_cap``.
 
@@ -84,6 +87,7 @@ def fit_cap(
         settings: Its ``model.local``.
         num_modules: Those to try, in order; all if not given.
         report: Is told of every dry step; the log if not given.
+        measured: What :func:`measure_config` returned, where the caller has it already.
 
     Raises:
         NothingFitsError: No partition stays within the cap.
@@ -91,7 +95,7 @@ def fit_cap(
     """
     cap = tensor_cap(settings)
     report = report or MMLogger.get_current_instance().info
-    step = measure_config(cfg, settings)
+    step = measured or measure_config(cfg, settings)
     counts = num_modules or range(1, len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
     trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
@@ -103,7 +107,8 @@ def fit_cap(
             return fit
         tried.append(fit)
     smallest = min(tried, key=lambda fit: fit.step.peak.total)
-    raise NothingFitsError(_explain(settings, cap, smallest), smallest)
+    message = nothing_fits(settings, cap, smallest.step, smallest.num_modules)
+    raise NothingFitsError(message, smallest)
 
 
 def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
@@ -199,35 +204,3 @@ def set_fit(cfg: Config, fit: Fit) -> Config:
     set_recompute(cfg, fit.recompute)
     cfg.model.local.pop('memory_margin', None)
     return cfg
-
-
-def describe_peak(step: DryStep) -> str:
-    """Return what a step's peak consists of, the largest part first, and where it is."""
-    peak, peaks = step.peak, step.module_peaks()
-    parts = {
-        'activations': peak.activations,
-        'parameters': peak.parameters,
-        'gradients': peak.gradients,
-        'optimizer state': peak.optimizer_state,
-    }
-    largest = sorted(parts, key=parts.__getitem__, reverse=True)
-    text = ', '.join(f'{format_bytes(parts[name])} of {name}' for name in largest if parts[name])
-    if step.peaks_in_update:
-        return f"{text}, in the optimizer's step"
-    if len(peaks) > 1:
-        text += f', in local module {max(peaks, key=peaks.__getitem__)}'
-    return text
-
-
-def _explain(settings: LocalSettings, cap: int, smallest: Fit) -> str:
-    advice = 'use a smaller batch or crop'
-    if smallest.step.peaks_in_update:
-        advice = 'use an optimizer that needs less, or a smaller network'
-    if settings.recompute != 'auto':
-        advice += ", or local.recompute='auto'"
-    return (
-        f'local.memory_cap={settings.memory_cap} fits no partition: the smallest peak found is '
-        f'{format_bytes(smallest.step.peak.total)} with num_modules={smallest.num_modules} '
-        f'({describe_peak(smallest.step)}), and less local.memory_margin={settings.memory_margin} '
-        f'the cap leaves {format_bytes(cap)} for tensors; {advice}'
-    )

@@ -16,8 +16,9 @@ from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
 from .build import SEGMENTORS, build_end_to_end, is_local
 from .edit import set_partition
+from .explain import explained_failure
 from .fit_cap import Fit, fit_cap, set_fit
-from .step import explained_failure, step_shape, updates_per_module
+from .step import step_shape, updates_per_module
 from .walk import type_name
 
 

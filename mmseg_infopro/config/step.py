@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,35 +23,9 @@ from ..measure.dry_step import (
 )
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
-from ..upstream import FAKE_TENSOR_LOGGER
 from .build import build_model
+from .explain import explained_failure
 from .pretrained import without_pretrained
-
-
-class FailedStepError(ValueError):
-    """The model cannot train on such a batch."""
-
-
-@contextmanager
-def explained_failure(shape: StepShape) -> Iterator[None]:
-    """Say of which step torch's errors are, as of layers that do not fit each other.
-
-    Raises:
-        FailedStepError: In place of a RuntimeError.
-    """
-    # It would print the traceback of what becomes a sentence.
-    logger = logging.getLogger(FAKE_TENSOR_LOGGER)
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    except RuntimeError as error:
-        high, wide = shape.crop
-        first_line = str(error).partition('\n')[0]
-        raise FailedStepError(
-            f'a training step on {shape.batch_size} images of {high}x{wide} fails: {first_line}'
-        ) from error
-    finally:
-        logger.disabled = was_disabled
 
 
 def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:

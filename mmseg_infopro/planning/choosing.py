@@ -13,7 +13,8 @@ from ..backbones.supported import check_cut
 from ..local.settings import LocalSettings, check_boundaries, check_num_modules
 from ..measure.sizes import format_bytes
 from .batch import StepShape
-from .boundaries import StepBytes, module_peaks, plan_boundaries
+from .boundaries import module_peaks, plan_boundaries
+from .costs import StepBytes
 from .unit_costs import measure_step
 
 NOMINAL_CROP = (512, 1024)

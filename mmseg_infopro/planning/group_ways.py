@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from .boundaries import UnitBytes
+from .costs import UnitBytes
 
 FLOPS_PER_BYTE = 20
 """What it costs to make a byte of activations again, besides the FLOPs of compute operations: as
@@ -79,18 +79,17 @@ class Ways:
             entry: Bytes of its input, which it holds.
             later: Bytes that are there in its backward pass from what runs after it.
         """
-        shape = (len(self.held), len(options.kept))
+        num_ways, num_options = len(self.held), len(options.kept)
         held = self.held + entry
         own = held + options.backward + later
-        before = np.arange(shape[0])[:, None]
         return Ways(
             (held[:, None] + options.kept).ravel(),
             (self.cost[:, None] + options.cost).ravel(),
-            np.broadcast_to(np.maximum(self.backward, own)[:, None], shape).ravel(),
-            np.broadcast_to(self.backward[:, None], shape).ravel(),
-            np.full(shape, first).ravel(),
-            np.broadcast_to(before, shape).ravel(),
-            np.broadcast_to(np.arange(shape[1]), shape).ravel(),
+            np.maximum(self.backward, own).repeat(num_options),
+            self.backward.repeat(num_options),
+            np.full(num_ways * num_options, first),
+            np.arange(num_ways).repeat(num_options),
+            np.tile(np.arange(num_options), num_ways),
         )
 
 

@@ -15,7 +15,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..recompute.groups import RecomputeGroup
-from .boundaries import StepBytes
+from .costs import StepBytes
 from .group_ways import MOST, GroupOptions, Ways, group_options, unbeaten
 
 LONGEST_GROUP = 8

@@ -21,7 +21,7 @@ from ..recompute.layers import recomputing
 from ..recompute.operations import Activations, Saved
 from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 from .batch import StepShape, training_batch
-from .boundaries import StepBytes, UnitBytes
+from .costs import StepBytes, UnitBytes
 from .head_peaks import peak_of_heads, peak_of_tail
 from .unit_bytes import SavedBytes, UnitsAlone, as_leaf, gradient_bytes, num_bytes, trained_bytes
 

@@ -11,14 +11,15 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.edit import override_step
+from ..config.explain import FailedStepError
 from ..config.fit_cap import Fit, NothingFitsError, fit_cap, measure_config, plan_fits, set_fit
 from ..config.localize import localize
 from ..config.resolve import enforce_cap
-from ..config.step import FailedStepError, dry_config_step, step_shape
-from ..local.settings import read_local_settings
+from ..config.step import dry_config_step, step_shape
+from ..local.settings import check_num_modules, read_local_settings
 from ..measure.dry_step import DryStep
 from ..planning.batch import StepShape
-from ..planning.boundaries import StepBytes
+from ..planning.costs import StepBytes
 
 Crop = tuple[int, int]
 CROP_STEP = 32
@@ -88,6 +89,15 @@ class LocalFitter:
         self.cfg.model.local.update(memory_margin=cap.margin, recompute=recompute)
         self._measured: dict[StepShape, StepBytes] = {}
 
+    def check(self, num_modules: int) -> None:
+        """Check a K, before anything that takes long.
+
+        Raises:
+            ValueError: The backbone cannot be cut into so many modules.
+        """
+        num_units = len(self._measure(self.cfg).units)
+        check_num_modules(num_modules, num_units, self.cfg.model.backbone.type)
+
     def row(self, num_modules: int | None, advance: Callable[[], None]) -> Row:
         """Return the row of K modules, or of the fewest that fit."""
         try:
@@ -109,7 +119,8 @@ class LocalFitter:
 
     def _fit(self, cfg: Config, num_modules: int | None) -> Fit:
         counts = None if num_modules is None else range(num_modules, num_modules + 1)
-        return fit_cap(cfg, read_local_settings(cfg.model.local), counts, lambda _: None)
+        settings = read_local_settings(cfg.model.local)
+        return fit_cap(cfg, settings, counts, lambda _: None, self._measure(cfg))
 
     def _fits(self, num_modules: int | None) -> Callable[[Config], bool]:
         def fits(cfg: Config) -> bool:
@@ -121,13 +132,16 @@ class LocalFitter:
 
         return fits
 
+    def _measure(self, cfg: Config) -> StepBytes:
+        """Measure a config, once for each shape of its step."""
+        shape = step_shape(cfg)
+        if shape not in self._measured:
+            self._measured[shape] = measure_config(cfg, read_local_settings(cfg.model.local))
+        return self._measured[shape]
+
     def _plans(self, cfg: Config, num_modules: int | None) -> bool:
         """Whether some plan is within the cap: to find a size by dry steps would take long."""
-        shape = step_shape(cfg)
-        settings = read_local_settings(cfg.model.local)
-        if shape not in self._measured:
-            self._measured[shape] = measure_config(cfg, settings)
-        step = self._measured[shape]
+        settings, step = read_local_settings(cfg.model.local), self._measure(cfg)
         counts = range(1, len(step.units) + 1) if num_modules is None else [num_modules]
         return any(plan_fits(step, count, settings, self.cap.tensors) for count in counts)
 

@@ -5,13 +5,8 @@ from itertools import combinations
 
 import pytest
 
-from mmseg_infopro.planning.boundaries import (
-    TOLERANCE,
-    StepBytes,
-    UnitBytes,
-    module_peaks,
-    plan_boundaries,
-)
+from mmseg_infopro.planning.boundaries import TOLERANCE, module_peaks, plan_boundaries
+from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 
 
 def random_step(seed: int, num_units: int = 8) -> StepBytes:

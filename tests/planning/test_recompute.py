@@ -5,7 +5,7 @@ from itertools import combinations, pairwise, product
 
 import pytest
 
-from mmseg_infopro.planning.boundaries import StepBytes, UnitBytes
+from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE
 from mmseg_infopro.planning.recompute import plan_recompute
 from mmseg_infopro.recompute.operations import ComputeOperation

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.explain import FailedStepError
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.step import FailedStepError, dry_config_step, step_shape
+from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.report import fitting
 from mmseg_infopro.report.baselines import end_to_end_forms
@@ -92,7 +93,7 @@ def test_the_largest_number(limit):
 
 @pytest.mark.parametrize('cap', ['60MB', '1KB'])
 def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
-    def step(cfg):
+    def step(cfg, flops=False):
         if (crop := step_shape(cfg).crop) != (64, 96):
             raise FailedStepError(f'no position embedding for {crop}')
         return dry_config_step(cfg)

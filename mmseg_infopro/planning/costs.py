@@ -1,0 +1,88 @@
+"""The memory of a training step, taken apart: what is measured of a network, and planned with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..recompute.operations import ComputeOperation
+
+
+@dataclass(frozen=True)
+class UnitBytes:
+    """What one unit adds to the memory of a training step.
+
+    Which of a local module's bytes are there when; ``+`` they grow, ``=`` they stay, ``-`` they
+    fall, ``^`` the peak of what comes and goes::
+
+                          entry  forward    heads    backward   next module
+        state             =====  =========  =======  =========               of the unit before
+        saved                    +++++++++  =======  ---------               of each unit
+        retained                 +++++++++  =======  =========  ===========  of each unit
+        heads                               ^^^^^^^                          of the last unit
+        auxiliary                           ^^^^^^^                          of all units together
+        head_parameters                     +++++++  =========  ===========  as their gradients
+        backward                                     ^^^^^^^^^               of one unit at a time
+        gradients                                    +++++++++  ===========  of each unit
+
+    Where units recompute, ``kept`` and the inputs of groups wait for the backward pass in place of
+    ``saved``, which is there for one group at a time.
+
+    Attributes:
+        name: Of the unit.
+        saved: Activations that it keeps for its backward pass.
+        state: What it passes on; a module keeps the state that it starts from.
+        gradients: Of its parameters; they stay from its backward pass to the optimizer step.
+        retained: Features that a later module reads.
+        heads: Peak of the local heads, were the module to end here, beyond the saved activations.
+        auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
+            train with the module that the unit is in.
+        auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
+        backward: Peak of its own forward and backward pass, beyond what was there before.
+        head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
+            themselves, with what the optimizer keeps of them, are there all the time.
+        frozen: It has nothing to train; a module of frozen units has no local heads.
+        kept: What of ``saved`` stays until the backward pass where the rest is recomputed.
+        ends_group: Whether a group of units that recompute together ends with it at the latest.
+        inside: What of ``saved`` is neither what it starts from nor what it passes on.
+        operations: Its compute operations, whose outputs are what can be kept.
+    """
+
+    name: str
+    saved: int
+    state: int = 0
+    gradients: int = 0
+    retained: int = 0
+    heads: int = 0
+    auxiliary: int = 0
+    auxiliary_feature: int = 0
+    backward: int = 0
+    head_parameters: int = 0
+    frozen: bool = False
+    kept: int = 0
+    ends_group: bool = False
+    inside: int = 0
+    operations: tuple[ComputeOperation, ...] = ()
+
+
+@dataclass(frozen=True)
+class StepBytes:
+    """The memory of a training step, taken apart.
+
+    Attributes:
+        units: In the order of the forward pass.
+        tail_heads: Peak of neck, decode head and the auxiliary heads that always train there.
+        fixed: What is alive all the time: parameters, optimizer state, the batch.
+        copies: How many times the bytes of a local head's parameters are alive all the time:
+            once, and once more for each value that the optimizer keeps of them.
+        group_size: Units that recompute together; 0 without recomputing.
+        tail_gradients: Of the parameters of what ``tail_heads`` is the peak of.
+        updates_per_module: Whether the gradients of a module are gone when the next one begins.
+    """
+
+    units: tuple[UnitBytes, ...]
+    tail_heads: int = 0
+    fixed: int = 0
+    copies: int = 1
+    group_size: int = 0
+    tail_gradients: int = 0
+    updates_per_module: bool = False
