@@ -16,6 +16,8 @@ from mmseg.structures import SegDataSample
 import mmseg_infopro  # noqa: F401
 from mmseg_infopro.backbones import FeatureShape
 from mmseg_infopro.local_heads.border import Border
+from mmseg_infopro.measure.dry_step import dry_step
+from mmseg_infopro.measure.peaks import PeakBytes
 
 NUM_CLASSES = 5
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -93,6 +95,11 @@ def border_at(shapes: Sequence[FeatureShape], index: int | None = 0, **kwargs: A
     """Return a border behind which one unit of no backbone follows."""
     kwargs = {'later': (), 'backbone': None, 'entry': (FeatureShape(3, 1.0),), **kwargs}
     return Border('unit', tuple(shapes), index=index, **kwargs)
+
+
+def dry_step_peak(*args: Any) -> PeakBytes:
+    """Return the peak of a dry step."""
+    return dry_step(*args).peak
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step
-from mmseg_infopro.measure.dry_step import DryStep
+from mmseg_infopro.measure.peaks import DryStep
 from mmseg_infopro.measure.step_time import time_in_rounds
 from mmseg_infopro.report.baselines import alternatives
 from mmseg_infopro.report.timeline import draw_timelines

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..local.settings import LocalSettings
-from ..measure.dry_step import DryStep
+from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes
 from ..planning.batch import StepShape
 from ..upstream import FAKE_TENSOR_LOGGER
@@ -54,6 +54,8 @@ def describe_peak(step: DryStep) -> str:
         return f"{text}, in the optimizer's step"
     if len(peaks) > 1:
         text += f', in local module {max(peaks, key=peaks.__getitem__)}'
+    if step.kind not in ('', 'local'):
+        text += f' of a step of the kind {step.kind!r}'
     return text
 
 

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from ..local.settings import LocalSettings, check_num_modules
-from ..measure.dry_step import DryStep
+from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import module_peaks, plan_boundaries

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,15 +14,11 @@ from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
 from torch.optim import Optimizer
 
+from ..local.clock import at_iteration
 from ..local.settings import LocalSettings
 from ..local.update import obstacles
-from ..measure.dry_step import (
-    DryStep,
-    PeakBytes,
-    autocast_dtype,
-    dry_step,
-    without_accelerator,
-)
+from ..measure.dry_step import autocast_dtype, dry_steps, without_accelerator
+from ..measure.peaks import DryStep, PeakBytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
 from .build import build_model
@@ -28,8 +26,10 @@ from .explain import explained_failure
 from .pretrained import without_pretrained
 
 
-def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
-    """Take a dry step of a config with its own batch size, crop, optimizer and precision.
+def dry_config_steps(cfg: Config, flops: bool = False) -> list[DryStep]:
+    """Take a dry step of each kind that a config's schedule has.
+
+    They have the config's own batch size, crop, optimizer and precision.
 
     Args:
         cfg: The config.
@@ -43,8 +43,21 @@ def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
     shape = step_shape(cfg)
     with undrawn_weights():
         model = build_model(model_cfg)
+    batch = partial(training_batch, shape)
     with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-        return dry_step(model, cfg.optim_wrapper, lambda: training_batch(shape), flops)
+        return dry_steps(model, cfg.optim_wrapper, batch, _kinds_of_step(model), flops)
+
+
+def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[None]]]:
+    if not getattr(model, 'boundaries', ()):
+        return {'': nullcontext}
+    phases = model.schedule.phases(len(model.boundaries) + 1)
+    return {name: partial(at_iteration, iteration) for name, iteration in phases.items()}
+
+
+def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
+    """Return that one of :func:`dry_config_steps` with the largest peak."""
+    return max(dry_config_steps(cfg, flops), key=lambda step: step.peak.total)
 
 
 def config_peak(cfg: Config) -> PeakBytes:

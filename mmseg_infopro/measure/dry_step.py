@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from copy import deepcopy
-from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -21,23 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..upstream import FakeTensorMode
 from .fake import UpperBounds, fake_copy
 from .gpu_rules import gpu_rules
+from .peaks import DryStep, PeakBytes
 from .tracker import MemoryTracker
 from .undrawn import kept_generators
-
-
-@dataclass(frozen=True)
-class PeakBytes:
-    """The bytes alive at the moment of the step's peak, by what they hold."""
-
-    total: int
-    parameters: int
-    gradients: int
-    optimizer_state: int
-
-    @property
-    def activations(self) -> int:
-        """Everything else: activations, temporaries, buffers and the batch itself."""
-        return self.total - self.parameters - self.gradients - self.optimizer_state
 
 
 class DryAmpOptimWrapper(OptimWrapper):
@@ -76,73 +61,42 @@ def autocast_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     return dtype if isinstance(dtype, torch.dtype) else getattr(torch, dtype or 'float16', None)
 
 
-@dataclass(frozen=True)
-class DryStep:
-    """What one steady-state training step needs.
-
-    Attributes:
-        peak: Its peak.
-        timeline: Bytes alive after each operation of the step, in order.
-        modules: Which local module ran then; None where the model has none.
-        counted_flops: :attr:`flops`; None if they were not asked for.
-    """
-
-    peak: PeakBytes
-    timeline: tuple[int, ...]
-    modules: tuple[int | None, ...]
-    counted_flops: int | None = None
-
-    @property
-    def flops(self) -> int:
-        """Return the floating-point operations of forward and backward pass.
-
-        Those of matrix products, convolutions and attention, as torch's ``FlopCounterMode`` counts.
-
-        Raises:
-            ValueError: They were not counted.
-        """
-        if self.counted_flops is None:
-            raise ValueError('the FLOPs of this dry step were not counted: take it with flops=True')
-        return self.counted_flops
-
-    @property
-    def peaks_in_update(self) -> bool:
-        """Return whether the peak is in the optimizer's step, after the last local module."""
-        position = max(range(len(self.timeline)), key=self.timeline.__getitem__)
-        ran = any(module is not None for module in self.modules[:position])
-        return ran and self.modules[position] is None
-
-    def module_peaks(self) -> dict[int, int]:
-        """Return the peak of each local module, in order."""
-        peaks: dict[int, int] = {}
-        for module, num_bytes in zip(self.modules, self.timeline, strict=True):
-            if module is not None:
-                peaks[module] = max(num_bytes, peaks.get(module, 0))
-        return peaks
-
-
 def dry_step(
     model: BaseModel,
     optim_wrapper_cfg: ConfigDict,
     make_batch: Callable[[], dict[str, Any]],
     flops: bool = False,
 ) -> DryStep:
-    """Measure a ``train_step`` of a throw-away fake copy of ``model``.
+    """Measure a ``train_step``; the only kind of :func:`dry_steps`."""
+    (step,) = dry_steps(model, optim_wrapper_cfg, make_batch, {'': nullcontext}, flops)
+    return step
 
-    Steps are taken up to the second update of the parameters: the steady state, in which the
-    optimizer's state exists from the start. Bytes are those of tensors, exact up to data-dependent
-    sizes, which count with their upper bound; what a device adds (context, workspaces,
-    fragmentation) is not in them. Mixed precision is that of a GPU.
+
+def dry_steps(
+    model: BaseModel,
+    optim_wrapper_cfg: ConfigDict,
+    make_batch: Callable[[], dict[str, Any]],
+    kinds: Mapping[str, Callable[[], AbstractContextManager[None]]],
+    flops: bool = False,
+) -> list[DryStep]:
+    """Measure each kind of ``train_step`` of a throw-away fake copy of ``model``.
+
+    Steps of a kind are taken up to the second update of the parameters: the steady state, in which
+    the optimizer's state exists from the start, that of earlier kinds included. Bytes are those of
+    tensors, exact up to data-dependent sizes, which count with their upper bound; what a device
+    adds (context, workspaces, fragmentation) is not in them. Mixed precision is that of a GPU.
 
     Args:
         model: Built on real tensors; not touched.
         optim_wrapper_cfg: The config's ``optim_wrapper``.
         make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
+        kinds: In the order of a run, the context that makes a step one of that kind.
         flops: Whether to count the FLOPs too, which takes a quarter longer.
     """
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
+    steps = []
     with mode, gpu_rules(), kept_generators():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
@@ -151,28 +105,30 @@ def dry_step(
         tracker.track_gradients(fake_model)
         with UpperBounds(), tracker:
             batch = make_batch()  # kept during the step, as a Runner keeps it
-            num_steps = optim_wrapper_cfg.get('accumulative_counts', 1)
-            # Counted in the first step: the counter's hooks hold tensors of recomputed graphs.
-            counter = FlopCounterMode(display=False) if flops else None
-            with counter or nullcontext():
-                for _ in range(num_steps):
+
+            def update() -> None:
+                for _ in range(optim_wrapper_cfg.get('accumulative_counts', 1)):
                     fake_model.train_step(batch, optim_wrapper)
-            gc.collect()
-            tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
-            tracker.restart()
-            for _ in range(num_steps):
-                fake_model.train_step(batch, optim_wrapper)
+
+            for kind, context in kinds.items():
+                # Counted in the first step: the counter's hooks hold tensors of recomputed graphs.
+                counter = FlopCounterMode(display=False) if flops else None
+                with context(), counter or nullcontext():
+                    update()
+                gc.collect()
+                tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
+                tracker.restart()
+                with context():
+                    update()
+                counted = None if counter is None else counter.get_total_flops()
+                steps.append(_measured(tracker, counted, kind))
+    return steps
+
+
+def _measured(tracker: MemoryTracker, flops: int | None, kind: str) -> DryStep:
     kinds = ('parameters', 'gradients', 'optimizer_state')
     peak = PeakBytes(tracker.peak_bytes.total(), *(tracker.peak_bytes[kind] for kind in kinds))
-    counted = None if counter is None else counter.get_total_flops()
-    return DryStep(peak, tuple(tracker.timeline), tuple(tracker.labels), counted)
-
-
-def dry_step_peak(
-    model: BaseModel, optim_wrapper_cfg: ConfigDict, make_batch: Callable[[], dict[str, Any]]
-) -> PeakBytes:
-    """Return the peak of :func:`dry_step`."""
-    return dry_step(model, optim_wrapper_cfg, make_batch).peak
+    return DryStep(peak, tuple(tracker.timeline), tuple(tracker.labels), flops, kind)
 
 
 def dry_step_gradients(

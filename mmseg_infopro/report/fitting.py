@@ -17,7 +17,7 @@ from ..config.localize import localize
 from ..config.resolve import enforce_cap
 from ..config.step import dry_config_step, step_shape
 from ..local.settings import check_num_modules, read_local_settings
-from ..measure.dry_step import DryStep
+from ..measure.peaks import DryStep
 from ..planning.batch import StepShape
 from ..planning.costs import StepBytes
 

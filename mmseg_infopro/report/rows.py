@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..measure.dry_step import DryStep
+from ..measure.peaks import DryStep
 from ..measure.step_time import StepTimes
 from .methods import Trial
 from .pareto import Point

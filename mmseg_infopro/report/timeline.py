@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ..measure.dry_step import DryStep
+from ..measure.peaks import DryStep
 
 NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""

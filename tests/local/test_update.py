@@ -19,9 +19,8 @@ from torch import nn
 
 from mmseg_infopro.hooks.gradient_watch import GradientWatch
 from mmseg_infopro.local.update import SEPARABLE, ModuleUpdates, module_updates
-from mmseg_infopro.measure.dry_step import dry_step_peak
 from tests.cpu_amp import CpuAmpOptimWrapper
-from tests.models import batch, build, gradients, model_config
+from tests.models import batch, build, dry_step_peak, gradients, model_config
 
 BOUNDARIES = ['layer1.1', 'layer2.1', 'layer3.1']
 OPTIMIZERS: dict[str, dict[str, Any]] = {

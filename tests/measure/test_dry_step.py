@@ -10,11 +10,11 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmseg_infopro.measure.dry_step import DryStep, PeakBytes, dry_step_peak
 from mmseg_infopro.measure.fake import UpperBounds, fake_copy
+from mmseg_infopro.measure.peaks import DryStep, PeakBytes
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.measure.tracker import MemoryTracker, adds_in_place, uses_by_autograd
-from tests.models import batch, build, model_config
+from tests.models import batch, build, dry_step_peak, model_config
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
 

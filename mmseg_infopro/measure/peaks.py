@@ -1,0 +1,67 @@
+"""What one training step needs: its peak, and the bytes alive on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PeakBytes:
+    """The bytes alive at the moment of the step's peak, by what they hold."""
+
+    total: int
+    parameters: int
+    gradients: int
+    optimizer_state: int
+
+    @property
+    def activations(self) -> int:
+        """Everything else: activations, temporaries, buffers and the batch itself."""
+        return self.total - self.parameters - self.gradients - self.optimizer_state
+
+
+@dataclass(frozen=True)
+class DryStep:
+    """What one steady-state training step needs.
+
+    Attributes:
+        peak: Its peak.
+        timeline: Bytes alive after each operation of the step, in order.
+        modules: Which local module ran then; None where the model has none.
+        counted_flops: :attr:`flops`; None if they were not asked for.
+        kind: Of the step, where there are several.
+    """
+
+    peak: PeakBytes
+    timeline: tuple[int, ...]
+    modules: tuple[int | None, ...]
+    counted_flops: int | None = None
+    kind: str = ''
+
+    @property
+    def flops(self) -> int:
+        """Return the floating-point operations of forward and backward pass.
+
+        Those of matrix products, convolutions and attention, as torch's ``FlopCounterMode`` counts.
+
+        Raises:
+            ValueError: They were not counted.
+        """
+        if self.counted_flops is None:
+            raise ValueError('the FLOPs of this dry step were not counted: take it with flops=True')
+        return self.counted_flops
+
+    @property
+    def peaks_in_update(self) -> bool:
+        """Return whether the peak is in the optimizer's step, after the last local module."""
+        position = max(range(len(self.timeline)), key=self.timeline.__getitem__)
+        ran = any(module is not None for module in self.modules[:position])
+        return ran and self.modules[position] is None
+
+    def module_peaks(self) -> dict[int, int]:
+        """Return the peak of each local module, in order."""
+        peaks: dict[int, int] = {}
+        for module, num_bytes in zip(self.modules, self.timeline, strict=True):
+            if module is not None:
+                peaks[module] = max(num_bytes, peaks.get(module, 0))
+        return peaks
