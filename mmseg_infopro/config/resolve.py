@@ -18,6 +18,7 @@ from .build import SEGMENTORS, build_end_to_end, is_local
 from .edit import set_partition
 from .explain import explained_failure
 from .fit_cap import Fit, fit_cap, set_fit
+from .phases import fit_run_to_schedule
 from .step import step_shape, updates_per_module
 from .walk import type_name
 
@@ -25,8 +26,9 @@ from .walk import type_name
 def resolve(cfg: Config) -> Config:
     """Return a copy of ``cfg`` whose ``model.local`` holds explicit boundaries.
 
-    It also holds the data-parallel wrapper of local modules, unless the config names one, and
-    mmengine's ``compile`` setting as ``model.local.compile``.
+    It also holds the data-parallel wrapper of local modules, unless the config names one,
+    mmengine's ``compile`` setting as ``model.local.compile``, and what of the run depends on the
+    schedule, see :func:`fit_run_to_schedule`.
 
     ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
@@ -62,6 +64,7 @@ def resolve(cfg: Config) -> Config:
             boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
+    fit_run_to_schedule(cfg)
     cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))
     if cfg.get('compile') and cfg.model.local.boundaries:
         # mmengine's setting compiles forward(), which a local step does not go through.

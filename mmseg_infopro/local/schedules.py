@@ -127,6 +127,25 @@ def build_schedule(cfg: Mapping[str, Any], boundaries: Sequence[str]) -> Schedul
     return schedule
 
 
+def check_phases_train(schedule: Schedule, frozen: Sequence[bool]) -> None:
+    """Check that each phase trains something.
+
+    Args:
+        schedule: Of the model.
+        frozen: For each module, whether it has nothing to train.
+
+    Raises:
+        ValueError: One does not.
+    """
+    for name, iteration in schedule.phases(len(frozen)).items():
+        passes = [run for run in schedule(iteration, len(frozen)) if run.trains]
+        if all(frozen[index] for run in passes for index in run.modules):
+            raise ValueError(
+                f'local.schedule ({type(schedule).__name__}) has a phase, {name!r}, of frozen '
+                'modules only: give them no iterations'
+            )
+
+
 def find_schedule(kind: Any) -> type[Schedule]:
     """Return the class of ``local.schedule.type``.
 

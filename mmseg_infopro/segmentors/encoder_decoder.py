@@ -22,7 +22,7 @@ from ..local.context import build_contexts, features_in_context
 from ..local.forward import border_features, border_heads, forward_pass
 from ..local.module import LocalModule, cut_model, module_parameters
 from ..local.names import boundary_key, drop_other_heads, own_boundaries
-from ..local.schedules import build_schedule
+from ..local.schedules import build_schedule, check_phases_train
 from ..local.settings import LocalSettings, read_local_settings
 from ..local.step import local_train_step
 from ..local.units import compile_units, run_units
@@ -87,6 +87,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         trace = trace_backbone(self.backbone, in_channels)
         whole = read_recompute(getattr(self.schedule, 'recompute', 'module'))
         self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
+        check_phases_train(self.schedule, [module.frozen for module in self.local_modules])
         borders = borders_of(self.backbone, trace.borders, self.boundaries, in_channels)
         trained = [module.index for module in self.local_modules if not module.frozen]
         for border in borders:

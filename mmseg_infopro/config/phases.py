@@ -1,0 +1,82 @@
+"""What of a run depends on the phases of its schedule: the rate, the validations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+
+from ..local.phased_poly import PhasedPolyLR
+from ..local.schedule import Schedule
+from ..local.schedules import build_schedule
+from .walk import type_name
+
+
+def fit_run_to_schedule(cfg: Config) -> None:
+    """Change a config whose boundaries are known, in place, to fit its ``local.schedule``.
+
+    Where modules train one after the other, a ``PolyLR`` becomes one that starts anew with each of
+    them, and validations before the tail trains, whose predictions are noise, are left out.
+
+    Raises:
+        ValueError: The schedule does not fit the config.
+    """
+    local = cfg.model.local
+    if 'schedule' not in local or not local.boundaries:
+        return
+    schedule, num_modules = (
+        build_schedule(local.schedule, local.boundaries),
+        len(local.boundaries) + 1,
+    )
+    _check_period(schedule, cfg.get('optim_wrapper', {}).get('accumulative_counts', 1))
+    phases = schedule.phases(num_modules)
+    tail_begins = min(
+        begin
+        for begin in phases.values()
+        for run in schedule(begin, num_modules)
+        if run.trains and run.last == num_modules - 1
+    )
+    if tail_begins > 0:
+        _restart_rates(cfg, sorted(phases.values()))
+        _delay_validation(cfg, tail_begins)
+
+
+def _check_period(schedule: Schedule, accumulative_counts: int) -> None:
+    period = getattr(schedule, 'period', None)
+    if period is not None and period % accumulative_counts:
+        raise ValueError(
+            'local.schedule.period must be a multiple of optim_wrapper.accumulative_counts='
+            f'{accumulative_counts}, whose steps are of one kind, got {period}'
+        )
+
+
+def _restart_rates(cfg: Config, phases: list[int]) -> None:
+    schedulers = cfg.get('param_scheduler') or []
+    if not isinstance(schedulers, list):
+        schedulers = [schedulers]
+    max_iters = cfg.train_cfg.get('max_iters')
+    cfg.param_scheduler = [_phased(item, phases, max_iters) for item in schedulers]
+
+
+def _phased(
+    scheduler: Mapping[str, Any], phases: list[int], max_iters: int | None
+) -> Mapping[str, Any]:
+    if type_name(scheduler) != 'PolyLR' or scheduler.get('by_epoch', True) or not max_iters:
+        return scheduler
+    kept = {key: scheduler[key] for key in ('power', 'eta_min') if key in scheduler}
+    MMLogger.get_current_instance().info(
+        f'the learning rate starts anew at iterations {phases}: PolyLR becomes PhasedPolyLR'
+    )
+    return {**kept, 'type': PhasedPolyLR.__name__, 'phases': phases, 'end': max_iters}
+
+
+def _delay_validation(cfg: Config, tail_begins: int) -> None:
+    first = tail_begins + 1
+    if cfg.get('train_cfg', {}).get('val_begin', 1) < first:
+        cfg.train_cfg.val_begin = first
+        MMLogger.get_current_instance().warning(
+            f'validations before iteration {first} are left out: the tail, which predicts, does '
+            f'not train before (train_cfg.val_begin={first})'
+        )

@@ -1,0 +1,51 @@
+"""What of a run depends on its schedule."""
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_infopro.config.phases import fit_run_to_schedule
+from tests.models import build, model_config
+
+POLY = dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=100, by_epoch=False)
+WARMUP = dict(type='LinearLR', start_factor=0.1, begin=0, end=5, by_epoch=False)
+
+
+def config(schedule, **kwargs):
+    local = dict(boundaries=['layer2.1'], schedule=schedule)
+    train_cfg = dict(type='IterBasedTrainLoop', max_iters=100, val_interval=10)
+    settings = {'param_scheduler': [WARMUP, POLY], 'train_cfg': train_cfg, **kwargs}
+    return Config(dict(model=dict(local=local), **settings))
+
+
+def test_sequential_training_restarts_the_rate_and_validates_once_the_tail_trains():
+    cfg = config(dict(type='Sequential', shares=[60, 40], max_iters=100))
+    fit_run_to_schedule(cfg)
+    assert cfg.param_scheduler[0] == WARMUP
+    assert cfg.param_scheduler[1] == dict(
+        type='PhasedPolyLR', phases=[0, 60], end=100, eta_min=1e-4, power=0.9
+    )
+    assert cfg.train_cfg.val_begin == 61
+
+
+@pytest.mark.parametrize(
+    'schedule',
+    [dict(type='Local'), dict(type='PeriodicGlobal', period=2), dict(type='Overlapping')],
+)
+def test_runs_whose_tail_trains_from_the_start_stay_as_they_are(schedule):
+    cfg, before = config(schedule), config(schedule)
+    fit_run_to_schedule(cfg)
+    assert cfg.to_dict() == before.to_dict()
+
+
+def test_a_period_that_cuts_an_accumulation_is_refused():
+    cfg = config(dict(type='PeriodicGlobal', period=3), optim_wrapper=dict(accumulative_counts=2))
+    with pytest.raises(ValueError, match=r'a multiple of optim_wrapper\.accumulative_counts=2'):
+        fit_run_to_schedule(cfg)
+
+
+def test_a_phase_of_frozen_modules_is_refused():
+    schedule = dict(type='Sequential', shares=[5, 5], max_iters=10)
+    cfg = model_config(local=dict(boundaries=['layer1.1'], schedule=schedule))
+    cfg['backbone']['frozen_stages'] = 1
+    with pytest.raises(ValueError, match="phase, 'module 0', of frozen modules only"):
+        build(cfg)
