@@ -10,6 +10,8 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from ..local.streams import SEED
+
 
 @HOOKS.register_module()
 class RNGStateHook(Hook):
@@ -18,6 +20,9 @@ class RNGStateHook(Hook):
     The checkpoint gets `rng_state`: the sampler's seed, which mmengine draws anew when the config
     gives none, and the states of Python, numpy, torch and the current CUDA device of each rank.
     Validation leaves the states as it found them, so it may run or not.
+
+    Local modules (K > 1) draw from streams of their own, which begin anew in every iteration: it
+    tells them the run's seed.
 
     Exact for iteration-based training with `StreamSampler` and `SeededDataset`.
     """
@@ -74,6 +79,8 @@ class RNGStateHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Restores the sampler's seed and the Python and numpy states at a resume."""
         loaded, self._loaded = self._loaded, None
+        # mmengine has restored a resumed run's, and made those of ranks differ if that was asked.
+        runner.message_hub.update_info(SEED, runner.seed)
         if runner.iter == 0:
             return
         if loaded is None:
@@ -93,6 +100,10 @@ class RNGStateHook(Hook):
             return
         self._resumed = ranks[get_rank()]
         _set_host_state(self._resumed)
+
+    def after_train(self, runner: Runner) -> None:
+        """Ends the streams of local modules: what runs later is not of this run."""
+        runner.message_hub.update_info(SEED, None)
 
     def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Restores the torch states as late as possible: a new dataloader iterator draws a seed."""

@@ -19,6 +19,11 @@ def current_iteration() -> int:
     return int(MessageHub.get_current_instance().get_info('iter', 0) or 0)
 
 
+def is_pretended() -> bool:
+    """Return whether the iteration is pretended: a dry step runs."""
+    return _PRETENDED.get() is not None
+
+
 @contextmanager
 def at_iteration(iteration: int) -> Iterator[None]:
     """Context in which steps are those of an iteration, whatever a Runner says."""

@@ -22,6 +22,7 @@ from .feature_flow import auxiliary_heads, neck_and_heads
 from .module import Modular, module_layers
 from .names import boundary_key
 from .schedule import AUXILIARY, Pass
+from .streams import start_stream
 
 Losses = dict[str, Tensor]
 Features = tuple[Feature | None, ...]
@@ -85,6 +86,8 @@ def forward_module(
     """
     module, tail = model.local_modules[index], len(model.boundaries)
     model.running_module = index
+    if tail:  # K=1 is the parent's
+        start_stream(index)
     start, history = entered(model, index, carried)
     with torch.set_grad_enabled(not module.frozen and torch.is_grad_enabled()):
         state, found, left = model.run_units(

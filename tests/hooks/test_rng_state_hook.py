@@ -22,6 +22,8 @@ def make_runner(finished: int, **checkpoint_hook: Any) -> Any:
         hooks=[CheckpointHook(**{'by_epoch': False, **checkpoint_hook})],
         train_dataloader=SimpleNamespace(sampler=SimpleNamespace(seed=11 + finished)),
         logger=logging.getLogger('rng_state_hook'),
+        seed=0,
+        message_hub=SimpleNamespace(update_info=lambda key, value: None),
     )
 
 
