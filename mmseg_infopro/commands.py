@@ -1,16 +1,64 @@
-"""What our commands share: errors as a sentence, and a bar for long work."""
+"""What our commands share: arguments, errors as a sentence, and a bar for long work."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+CONFIG = 'a config file, or mmseg::NAME for one of mmseg'
+
+
+def config_parser(description: str | None, config: str = CONFIG) -> ArgumentParser:
+    """Return a parser that takes a config and ``--cfg-options``."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument('config', help=config)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings as key=value; one of model.local.num_modules, model.local.boundaries and '
+        'model.local.memory_cap replaces the others',
+    )
+    return parser
+
+
+def add_step_arguments(parser: ArgumentParser) -> None:
+    """Let a command line change the size of the training step, and write its figures."""
+    parser.add_argument('--batch-size', type=int, help='images per process')
+    parser.add_argument('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
+    parser.add_argument('--json', type=Path, help='write the figures to this file as well')
+
+
+PRECISIONS = ('none', 'float16', 'bfloat16')
+
+
+def add_amp_argument(parser: ArgumentParser) -> None:
+    """Let a command line choose the precision of the training step."""
+    parser.add_argument('--amp', choices=PRECISIONS, help='mixed precision, or none')
+
+
+def add_launcher_arguments(parser: ArgumentParser) -> None:
+    """Let a launcher start a command in several processes; see :func:`parse_in_job`."""
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    parser.add_argument('--launcher', choices=launchers, default='none', help='of the job')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torchrun')
+
+
+def parse_in_job(parser: ArgumentParser) -> Namespace:
+    """Parse the command line, and tell mmengine the process's rank on its machine."""
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
 
 
 def command(main: Callable[[], int | None]) -> Callable[[], int]:

@@ -20,26 +20,31 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 
-from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.commands import (
+    PRECISIONS,
+    add_step_arguments,
+    check_outputs,
+    command,
+    config_parser,
+    progress_bar,
+)
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.local.settings import RECOMPUTE
-from mmseg_infopro.report.methods import PRECISIONS, methods_to_compare, plan_trials
+from mmseg_infopro.report.methods import methods_to_compare, plan_trials
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
 from mmseg_infopro.report.timing import can_time, describe_machine, time_trials
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = config_parser(__doc__)
+    add_step_arguments(parser)
     add = parser.add_argument
-    add('config', help='a config file, or mmseg::NAME for one of mmseg')
     add(
         '--num-modules',
         nargs='+',
@@ -67,14 +72,10 @@ def parse_args() -> argparse.Namespace:
         default=(None,),
         help="mixed precisions to compare, or none; without it, the config's own",
     )
-    add('--batch-size', type=int, help='images per process')
-    add('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
     add('--rounds', type=int, default=4, help='turns of each row (default: 4)')
     add('--steps', type=int, default=3, help='timed steps a turn, after a warm-up (default: 3)')
     add('--no-time', action='store_true', help='take no real steps: peak and FLOPs only')
-    add('--json', type=Path, help='write the figures to this file as well')
     add('--picture', type=Path, help='draw memory against time, or against FLOPs (--no-time)')
-    add('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
     return parser.parse_args()
 
 

@@ -35,6 +35,7 @@ from mmseg_infopro.config.step import config_peak  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
 from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
+from mmseg_infopro.measure.sizes import table_unit  # noqa: E402
 from mmseg_infopro.report.pictures import comparison_figure, make_example  # noqa: E402
 from mmseg_infopro.run.training import prepare_training  # noqa: E402
 
@@ -163,7 +164,7 @@ def show(
     cityscapes = read_config(str(CITYSCAPES))
     for name, trial in (('this network', cfg), ('R101, Cityscapes', cityscapes)):
         local, end_to_end = peaks(trial)
-        unit, size = ('GB', 1e9) if end_to_end > 1e9 else ('MB', 1e6)
+        unit, size = table_unit(end_to_end)
         table.add_row(
             f'peak, {name}',
             f'{local / size:.2f} {unit}',

@@ -17,26 +17,30 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.commands import (
+    add_amp_argument,
+    add_step_arguments,
+    check_outputs,
+    command,
+    config_parser,
+    progress_bar,
+)
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
 from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
-from mmseg_infopro.measure.sizes import parse_bytes
+from mmseg_infopro.measure.sizes import parse_bytes, table_unit
 from mmseg_infopro.report.baselines import end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='a config file, or mmseg::NAME for one of mmseg')
+    parser = config_parser(__doc__)
     parser.add_argument(
         '--cap', '--memory-cap', required=True, metavar='SIZE', help="what a card may hold: '11GiB'"
     )
@@ -56,22 +60,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--recompute', choices=RECOMPUTE, default='auto', help='inside the local modules'
     )
-    parser.add_argument('--batch-size', type=int, help='images per process')
-    parser.add_argument('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
-    parser.add_argument(
-        '--amp', choices=['none', 'float16', 'bfloat16'], help='mixed precision, or none'
-    )
+    add_step_arguments(parser)
+    add_amp_argument(parser)
     parser.add_argument('-o', '--out', type=Path, help='write the first local row that fits here')
     parser.add_argument('--force', action='store_true', help='overwrite it')
-    parser.add_argument('--json', type=Path, help='write the figures to this file as well')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
     return parser.parse_args()
 
 
 def show(rows: list[Row], local: int, cap: Cap) -> None:
     """Print the table; the last ``local`` rows are of local modules."""
     first = rows[0].step
-    unit, size = ('GB', 1e9) if first.peak.total > 1e9 else ('MB', 1e6)
+    unit, size = table_unit(first.peak.total)
     card, margin, tensors = (n / size for n in (cap.total, cap.margin, cap.tensors))
     table = Table(
         title=f'{tensors:.2f} {unit} for tensors: {card:.2f} less a margin of {margin:.2f}'

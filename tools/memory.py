@@ -19,27 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import DefaultScope
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import check_outputs, command, progress_bar
+from mmseg_infopro.commands import (
+    add_amp_argument,
+    add_step_arguments,
+    check_outputs,
+    command,
+    config_parser,
+    progress_bar,
+)
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step
 from mmseg_infopro.measure.peaks import DryStep
-from mmseg_infopro.measure.step_time import time_in_rounds
+from mmseg_infopro.measure.sizes import table_unit
 from mmseg_infopro.report.baselines import alternatives
 from mmseg_infopro.report.timeline import draw_timelines
-from mmseg_infopro.report.timing import real_config_step
+from mmseg_infopro.report.timing import measured_bytes
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='a config file, or mmseg::NAME for one of mmseg')
+    parser = config_parser(__doc__)
     parser.add_argument(
         '--num-modules',
         nargs='+',
@@ -47,15 +50,10 @@ def parse_args() -> argparse.Namespace:
         metavar='K',
         help="numbers of local modules to compare; without it, the config's own partition",
     )
-    parser.add_argument('--batch-size', type=int, help='images per process')
-    parser.add_argument('--crop', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help='pixels')
-    parser.add_argument(
-        '--amp', choices=['none', 'float16', 'bfloat16'], help='mixed precision, or none'
-    )
+    add_step_arguments(parser)
+    add_amp_argument(parser)
     parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
-    parser.add_argument('--json', type=Path, help='write the figures to this file as well')
     parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
     return parser.parse_args()
 
 
@@ -72,16 +70,9 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
     )
 
 
-def measured_on_gpu(cfg: Config) -> dict[str, Any]:
-    """Return the bytes that torch held during a real step; None if the GPU is too small for it."""
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        (times,) = time_in_rounds({0: lambda: real_config_step(cfg, 'cuda')}, 1, 1).values()
-    return dict(allocated=times.allocated, reserved=times.reserved, failure=times.failure)
-
-
 def show(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
-    unit, size = ('GB', 1e9) if first['total'] > 1e9 else ('MB', 1e6)
+    unit, size = table_unit(first['total'])
     table = Table(
         title=f'Peak of a training step in {unit}, predicted on fake tensors',
         caption='parts: what they hold at the moment of the peak',
@@ -128,7 +119,9 @@ def main() -> None:
             steps[name] = dry_config_step(trial, flops=True)
             rows.append(as_row(name, trial, steps[name]))
             if args.device == 'cuda':
-                rows[-1] |= measured_on_gpu(trial)
+                real = measured_bytes(trial)
+                for key in ('allocated', 'reserved', 'failure'):
+                    rows[-1][key] = getattr(real, key)
             advance()
     show(rows)
     if args.json:

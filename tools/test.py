@@ -10,29 +10,30 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import command
+from mmseg_infopro.commands import (
+    CONFIG,
+    add_launcher_arguments,
+    command,
+    config_parser,
+    parse_in_job,
+)
 from mmseg_infopro.config.read import choose_work_dir, read_config
 from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.evaluation import TTA_MODES, prepare_testing
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('config', help='a config file; configs are code, run only what you trust')
+    parser = config_parser(__doc__, f'{CONFIG}; configs are code, run only what you trust')
     parser.add_argument('checkpoint', help='a file or an http(s) URL')
     parser.add_argument('--work-dir', help='where logs and metrics go')
     parser.add_argument(
@@ -49,14 +50,8 @@ def parse_args() -> argparse.Namespace:
         help="where the metrics go, as JSON (default: metrics.json beside the evaluation's log, in "
         'WORK_DIR/TIMESTAMP)',
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='of the job'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torchrun')
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_launcher_arguments(parser)
+    return parse_in_job(parser)
 
 
 def write_metrics(path: Path, content: dict[str, Any]) -> None:

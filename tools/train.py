@@ -10,14 +10,19 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from urllib.error import URLError
 
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmseg_infopro.commands import command, traceback_in_log
+from mmseg_infopro.commands import (
+    CONFIG,
+    add_launcher_arguments,
+    command,
+    config_parser,
+    parse_in_job,
+    traceback_in_log,
+)
 from mmseg_infopro.config.localize import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import explained_out_of_memory
@@ -26,14 +31,7 @@ from mmseg_infopro.run.training import prepare_training
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        'config',
-        help='a config file, or mmseg::NAME for one of mmseg; configs are code, run only what you '
-        'trust',
-    )
+    parser = config_parser(__doc__, f'{CONFIG}; configs are code, run only what you trust')
     add_partition_arguments(parser)
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
@@ -44,20 +42,8 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='automatic mixed precision in float16; optim_wrapper.dtype=bfloat16 in --cfg-options',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='settings as key=value; one of model.local.num_modules, model.local.boundaries and '
-        'model.local.memory_cap replaces the others',
-    )
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='of the job'
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by torchrun')
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    add_launcher_arguments(parser)
+    return parse_in_job(parser)
 
 
 @command

@@ -111,6 +111,27 @@ def fit_cap(
     raise NothingFitsError(message, smallest)
 
 
+def nearest_fit(
+    cfg: Config,
+    settings: LocalSettings,
+    num_modules: int | None = None,
+    measured: StepBytes | None = None,
+) -> tuple[Fit, bool]:
+    """Return what :func:`fit_cap` finds, or the smallest that does not fit; and whether it fits.
+
+    Args:
+        cfg: As for :func:`fit_cap`.
+        settings: As for :func:`fit_cap`.
+        num_modules: K; as few as fit if not given.
+        measured: As for :func:`fit_cap`.
+    """
+    counts = None if num_modules is None else range(num_modules, num_modules + 1)
+    try:
+        return fit_cap(cfg, settings, counts, lambda _: None, measured), True
+    except NothingFitsError as error:
+        return error.smallest, False
+
+
 def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
     """Measure the units and heads of a config's model, for its own step."""
     shape = step_shape(cfg)

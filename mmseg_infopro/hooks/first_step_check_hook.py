@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -15,6 +14,7 @@ from ..local.reached import kind_of_step, reached_parameters
 from ..local.step import step_passes
 from .gradient_faults import Fault, describe_fault, find_faults, matches
 from .gradient_watch import GradientWatch
+from .unwrapped import unwrapped
 
 
 @HOOKS.register_module()
@@ -61,7 +61,7 @@ class FirstStepCheckHook(Hook):
                 'FirstStepCheckHook checks nothing: there are several optimizers, and no one update'
             )
             return
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         names = [name for name, _ in model.named_parameters()]
         for pattern in self._allow_unused:
             if not any(matches(name, [pattern]) for name in names):
@@ -72,7 +72,7 @@ class FirstStepCheckHook(Hook):
         """Watch the first step of each kind that the schedule has."""
         if not self._is_on:
             return
-        model = _unwrapped(runner.model)
+        model = unwrapped(runner.model)
         passes = step_passes(model, runner.optim_wrapper) if hasattr(model, 'schedule') else ()
         kind = kind_of_step(passes)
         if kind in self._checked:
@@ -109,7 +109,7 @@ class FirstStepCheckHook(Hook):
         optimized = [parameter for group in groups for parameter in group['params']]
         faults = find_faults(watch.report(optimized), self._allow_unused)
         unused = faults.get(Fault.UNUSED)
-        if unused and not getattr(_unwrapped(runner.model), 'boundaries', ()):
+        if unused and not getattr(unwrapped(runner.model), 'boundaries', ()):
             del faults[Fault.UNUSED]
             if not self._skipped:
                 runner.logger.warning(describe_fault(Fault.UNUSED, unused))
@@ -120,10 +120,6 @@ class FirstStepCheckHook(Hook):
         for fault, parameters in faults.items():
             raise ValueError(describe_fault(fault, parameters))
         return True
-
-
-def _unwrapped(model: Any) -> Any:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _scales_loss(optim_wrapper: Any) -> bool:

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ..measure.sizes import format_bytes
 from .memory_hook import MemoryHook
+from .unwrapped import unwrapped
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def describe_out_of_memory(runner: Runner, error: str) -> str:
     if cap is None:
         cap = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     size = format_bytes(cap)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     return (
         f'out of GPU memory {_place(model)}, asking for {asked[1] if asked else "more"}; {limit} '
         f'{size}. {_advice(model, runner.cfg.filename, size.replace(" ", ""))}'

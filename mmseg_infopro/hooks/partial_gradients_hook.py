@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from ..upstream import accumulative_counts
 from .rng_state_hook import checkpoint_due
+from .unwrapped import unwrapped
 
 
 @HOOKS.register_module()
@@ -130,5 +130,5 @@ def _loss_share(optim_wrapper: OptimWrapper) -> float:
 
 
 def _trainable(runner: Runner) -> dict[str, nn.Parameter]:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return {n: p for n, p in model.named_parameters() if p.requires_grad}
+    named = unwrapped(runner.model).named_parameters()
+    return {name: parameter for name, parameter in named if parameter.requires_grad}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from copy import deepcopy
 from time import perf_counter
@@ -13,6 +14,9 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 
 from .dry_step import without_accelerator
+
+NUM_WARM_UP_STEPS = 2
+"""On a GPU, before its memory is measured: they choose algorithms and make optimizer state."""
 
 
 class RealStep:
@@ -55,6 +59,28 @@ class RealStep:
         self._wait()
         return perf_counter() - start
 
+    def measure_bytes(self) -> tuple[int, int]:
+        """Take the first steps on a GPU; return the last one's bytes, allocated and reserved.
+
+        The allocator gives back what the earlier steps left in it; to get it again takes time, so
+        that this step is not to be timed.
+        """
+        for _ in range(NUM_WARM_UP_STEPS):
+            self.take()
+        self._wait()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        self.take()
+        self._wait()
+        return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+
     def _wait(self) -> None:
         if self.device == 'cuda':
             torch.cuda.synchronize()
+
+
+def free_memory() -> None:
+    """Give a GPU's memory back that nothing refers to any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

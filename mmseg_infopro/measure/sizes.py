@@ -30,3 +30,8 @@ def format_bytes(num_bytes: int) -> str:
         if num_bytes >= 1024**power:
             return f'{num_bytes / 1024**power:.2f} {unit}'
     return f'{num_bytes} B'
+
+
+def table_unit(num_bytes: int) -> tuple[str, float]:
+    """Return the unit of 1000 for a table or a picture with such a size in it, and its bytes."""
+    return ('GB', 1e9) if num_bytes > 1e9 else ('MB', 1e6)

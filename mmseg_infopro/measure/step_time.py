@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
@@ -11,12 +10,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from .real_step import RealStep
+from .real_step import RealStep, free_memory
 
 Key = TypeVar('Key', bound=Hashable)
-
-NUM_WARM_UP_STEPS = 2
-"""On a GPU, before its memory is measured: they choose algorithms and make optimizer state."""
 
 
 @dataclass
@@ -81,7 +77,7 @@ def time_in_rounds(
                     _take_turn(times[key], make_step, num_steps)
                 except torch.cuda.OutOfMemoryError:
                     times[key].failure = 'out of GPU memory'
-                _clean_up()  # the error held what it had run out of memory with
+                free_memory()  # the error held what it had run out of memory with
             advance()
     return times
 
@@ -89,29 +85,7 @@ def time_in_rounds(
 def _take_turn(times: StepTimes, make_step: Callable[[], RealStep], num_steps: int) -> None:
     step = make_step()
     if step.device == 'cuda':
-        times.allocated, times.reserved = _warmed_up_bytes(step)
+        times.allocated, times.reserved = step.measure_bytes()
     else:
         step.take()
     times.rounds.append([step.seconds() for _ in range(num_steps)])
-
-
-def _warmed_up_bytes(step: RealStep) -> tuple[int, int]:
-    """Take the first steps on the GPU; return the last one's bytes, allocated and reserved.
-
-    The allocator gives back what the earlier steps left in it; to get it again takes time, so that
-    this step is not to be timed.
-    """
-    for _ in range(NUM_WARM_UP_STEPS):
-        step.take()
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    step.take()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-
-
-def _clean_up() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

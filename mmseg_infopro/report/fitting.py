@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from ..config.edit import override_step
 from ..config.explain import FailedStepError
-from ..config.fit_cap import Fit, NothingFitsError, fit_cap, measure_config, plan_fits, set_fit
+from ..config.fit_cap import Fit, measure_config, nearest_fit, plan_fits, set_fit
 from ..config.localize import localize
 from ..config.resolve import enforce_cap
 from ..config.step import dry_config_step, step_shape
@@ -100,16 +100,16 @@ class LocalFitter:
 
     def row(self, num_modules: int | None, advance: Callable[[], None]) -> Row:
         """Return the row of K modules, or of the fewest that fit."""
-        try:
-            found, fits = self._fit(self.cfg, num_modules), True
-        except NothingFitsError as error:
-            found, fits = error.smallest, False
+        found, fits = self._fit(self.cfg, num_modules)
         advance()
 
         def plans(trial: Config) -> bool:
             return self._plans(trial, num_modules)
 
-        sizes = _largest_steps(self.cfg, plans, fits, advance, self._fits(num_modules))
+        def confirms(trial: Config) -> bool:
+            return self._fit(trial, num_modules)[1]
+
+        sizes = _largest_steps(self.cfg, plans, fits, advance, confirms)
         name = f'K={found.num_modules}'
         cfg = set_fit(self.cfg, found)
         if fits:
@@ -117,20 +117,9 @@ class LocalFitter:
         # The search takes dry steps without FLOPs.
         return Row(name, cfg, dry_config_step(cfg, flops=True), fits, *sizes)
 
-    def _fit(self, cfg: Config, num_modules: int | None) -> Fit:
-        counts = None if num_modules is None else range(num_modules, num_modules + 1)
+    def _fit(self, cfg: Config, num_modules: int | None) -> tuple[Fit, bool]:
         settings = read_local_settings(cfg.model.local)
-        return fit_cap(cfg, settings, counts, lambda _: None, self._measure(cfg))
-
-    def _fits(self, num_modules: int | None) -> Callable[[Config], bool]:
-        def fits(cfg: Config) -> bool:
-            try:
-                self._fit(cfg, num_modules)
-            except NothingFitsError:
-                return False
-            return True
-
-        return fits
+        return nearest_fit(cfg, settings, num_modules, self._measure(cfg))
 
     def _measure(self, cfg: Config) -> StepBytes:
         """Measure a config, once for each shape of its step."""

@@ -10,15 +10,13 @@ import torch
 from mmengine.config import Config
 
 from ..config.edit import override_step
-from ..config.fit_cap import NothingFitsError, fit_cap, set_fit
+from ..config.fit_cap import nearest_fit, set_fit
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.step import step_shape
 from ..local.settings import read_local_settings
 from ..measure.sizes import parse_bytes
 from .baselines import end_to_end_forms
-
-PRECISIONS = ('none', 'float16', 'bfloat16')
 
 
 @dataclass(frozen=True)
@@ -139,10 +137,6 @@ def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Tr
     """Return what fits a cap; if nothing does, what comes nearest to it."""
     cfg = localize(cfg, memory_cap=cap)
     cfg.model.local.update(memory_margin=0, recompute='auto')
-    settings, counts = read_local_settings(cfg.model.local), range(num_modules, num_modules + 1)
-    try:
-        fit, sign = fit_cap(cfg, settings, counts, lambda _: None), ''
-    except NothingFitsError as error:
-        fit, sign = error.smallest, '>'
-    name = f'K={fit.num_modules} auto {sign}{cap}'
+    fit, fits = nearest_fit(cfg, read_local_settings(cfg.model.local), num_modules)
+    name = f'K={fit.num_modules} auto {"" if fits else ">"}{cap}'
     return Trial(name, 'recompute auto', precision, resolve(set_fit(cfg, fit)))

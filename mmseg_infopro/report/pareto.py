@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..measure.sizes import table_unit
+
 Line = tuple[tuple[float, float], tuple[float, float]]
 
 MARKERS = ('o', 's', '^')
@@ -72,7 +74,7 @@ def draw_tradeoff(
     figure = Figure(figsize=(9, 6), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    unit, size = ('GB', 1e9) if max(p.num_bytes for p in points) > 1e9 else ('MB', 1e6)
+    unit, size = table_unit(max(point.num_bytes for point in points))
     _draw_front(axes, pareto_front(points), size)
     _draw_points(axes, points, size)
     axes.margins(0.12)

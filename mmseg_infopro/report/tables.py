@@ -9,6 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ..measure.sizes import table_unit
 from .pareto import draw_tradeoff
 from .rows import Row, full_name, measured_memory, points_to_draw
 
@@ -51,7 +52,7 @@ def report_tables(report: Report) -> list[Table]:
 
 
 def _table(report: Report, precision: str) -> Table:
-    unit, size = ('GB', 1e9) if report.rows[0]['predicted']['total'] > 1e9 else ('MB', 1e6)
+    unit, size = table_unit(report.rows[0]['predicted']['total'])
     on_gpu = measured_memory(report.rows)
     headers = ['', f'peak\n{unit}', 'peak\n/ E2E', 'FLOPs\n/ E2E']
     headers += ['step\nms', 'spread\n+-', 'time\n/ E2E'] if report.timed else []

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ..measure.peaks import DryStep
+from ..measure.sizes import table_unit
 
 NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""
@@ -26,8 +27,7 @@ def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') ->
     figure = Figure(figsize=(9, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    highest_peak = max(step.peak.total for step in steps.values())
-    unit, size = ('GB', 1e9) if highest_peak > 1e9 else ('MB', 1e6)
+    unit, size = table_unit(max(step.peak.total for step in steps.values()))
     for index, (name, step) in enumerate(steps.items()):
         heights = [num_bytes / size for num_bytes in highest(step.timeline, NUM_POINTS)]
         progress = [100 * (point + 1) / len(heights) for point in range(len(heights))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmengine.registry import DefaultScope
 from ..config.build import build_model
 from ..config.pretrained import without_pretrained
 from ..config.step import step_shape
-from ..measure.real_step import RealStep
+from ..measure.real_step import RealStep, free_memory
 from ..measure.step_time import StepTimes, time_in_rounds
 from ..planning.batch import StepShape, training_batch
 from .methods import Trial
@@ -52,6 +53,20 @@ def real_config_step(cfg: Config, device: str) -> RealStep:
     return RealStep(
         model, cfg.optim_wrapper, lambda: random_batch(shape, model.num_classes), device
     )
+
+
+def measured_bytes(cfg: Config) -> StepTimes:
+    """Return the bytes that torch held on the GPU in a real step, and no times.
+
+    Args:
+        cfg: Resolved.
+    """
+    step = StepTimes(failure='out of GPU memory')
+    with DefaultScope.overwrite_default_scope('mmseg'), suppress(torch.cuda.OutOfMemoryError):
+        step.allocated, step.reserved = real_config_step(cfg, 'cuda').measure_bytes()
+        step.failure = None
+    free_memory()  # the error held what it had run out of memory with
+    return step
 
 
 def time_trials(

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 from PIL import Image
 
-from mmseg_infopro import benchmarking
+from mmseg_infopro.report import timing
 from tests.tools.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,25 +79,18 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
     run: Run, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     class Step:
-        device = 'cuda'
-
         def __init__(self, cfg, device):
             self.boundaries = cfg.model.local.boundaries
 
-        def take(self):
+        def measure_bytes(self):
             if not self.boundaries:
                 raise torch.cuda.OutOfMemoryError('CUDA out of memory')
-
-        def seconds(self):
-            return 1.0
+            return 6_780_000, 8_910_000
 
     MMLogger.get_current_instance()  # a new one would ask for the GPU's number
-    monkeypatch.setattr(benchmarking, 'real_config_step', Step)
+    monkeypatch.setattr(timing, 'real_config_step', Step)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    for name in ('synchronize', 'empty_cache', 'reset_peak_memory_stats'):
-        monkeypatch.setattr(torch.cuda, name, lambda: None)
-    monkeypatch.setattr(torch.cuda, 'max_memory_allocated', lambda: 6_780_000)
-    monkeypatch.setattr(torch.cuda, 'max_memory_reserved', lambda: 8_910_000)
+    monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: None)
     outcome = run('memory', config, '--device', 'cuda', '--json', 'm.json')
     assert outcome.status == 0, outcome.err
     rows = json.loads((tmp_path / 'm.json').read_text())
