@@ -197,11 +197,16 @@ def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
     plain = {count: plan_boundaries(step, count) for count in counts}
     low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
+    left = list(reversed(counts))
     while high > 1.01 * low:
         target = (low + high) // 2
-        plans = (plan_recompute(step, count, target) for count in reversed(counts))
-        plan = next((plan for plan in plans if plan is not None), None)
-        low, high, best = (target, high, best) if plan is None else (low, target, plan)
+        plans = ((count, plan_recompute(step, count, target)) for count in left)
+        count, plan = next(((count, plan) for count, plan in plans if plan), (0, None))
+        if plan is None:
+            low = target
+        else:
+            high, best = target, plan
+            left = left[left.index(count) :]  # what was too large for this is for less
     if best is None:
         return _trial(cfg, tuple(plain[counts[0]]), _all_recomputed(step))
     return _trial(cfg, best.boundaries, best.groups)

@@ -7,8 +7,9 @@ in what their recomputing costs. The partition is chosen by dynamic programming 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from operator import attrgetter
 
@@ -62,8 +63,12 @@ def plan_recompute(step: StepBytes, num_modules: int, cap: int) -> CappedPlan | 
         """Return the cost of ``units[start:]`` in ``left`` modules."""
         if left == 1:
             return modules.cost(start, num_units)
-        ends = range(start + 1, num_units - left + 2)
-        return min(modules.cost(start, end) + least(end, left - 1) for end in ends)
+        cheapest = np.inf
+        for end in range(start + 1, num_units - left + 2):
+            cost = modules.cost(start, end)
+            if cost < cheapest:  # what follows a module that does not fit need not be known
+                cheapest = min(cheapest, cost + least(end, left - 1))
+        return cheapest
 
     limit = least(0, num_modules)
     if limit == np.inf:
@@ -97,7 +102,7 @@ class _Modules:
         self.auxiliary = self._sums('auxiliary')
         self.auxiliary_features = self._sums('auxiliary_feature')
         self.frozen = self._sums('frozen')
-        self.options = cache(self._options)
+        self.options = _options_of(step)
         self.ways = cache(self._ways)
         self.best = cache(self._best)
 
@@ -184,6 +189,8 @@ class _Modules:
             for first in range(end - 1, max(start, end - LONGEST_GROUP) - 1, -1):
                 if first < end - 1 and units[first].ends_group:
                     break
+                if not reached[first].held.size:
+                    continue
                 entry = units[first - 1].state if first > start else 0
                 # Gradients of features within the module, which its heads have left.
                 waiting = self.auxiliary_features[first] - self.auxiliary_features[start]
@@ -191,8 +198,15 @@ class _Modules:
                 waiting += later - self.gradients[end]
                 extended = reached[first].extend(self.options(first, end), first, entry, waiting)
                 found.append(extended.take(np.flatnonzero(extended.backward <= room)))
-            reached[end] = unbeaten(found)
+            if found:
+                reached[end] = unbeaten(found)
         return reached
 
-    def _options(self, first: int, end: int) -> GroupOptions:
-        return group_options(self.step.units[first:end])
+
+@lru_cache(maxsize=1)
+def _options_of(step: StepBytes) -> Callable[[int, int], GroupOptions]:
+    """Return what gives the ways to run ``units[first:end]`` as one group, kept for other plans.
+
+    They depend neither on the number of modules nor on the cap.
+    """
+    return cache(lambda first, end: group_options(step.units[first:end]))
