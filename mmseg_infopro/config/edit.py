@@ -24,10 +24,23 @@ def set_partition(cfg: Config, **partition: Any) -> None:
 
 def set_recompute(cfg: Config, recompute: Recompute) -> None:
     """Write ``local.recompute`` as a config has it."""
+    cfg.model.local.recompute = _as_config(recompute)
+
+
+def _as_config(recompute: Recompute) -> Any:
     if isinstance(recompute, str):
-        cfg.model.local.recompute = recompute
-    else:
-        cfg.model.local.recompute = [group.as_config() for group in recompute]
+        return recompute
+    return [group.as_config() for group in recompute]
+
+
+def global_recompute(cfg: Config) -> Any:
+    """Return what global passes of a config's schedule recompute; None without such passes."""
+    return (cfg.model.local.get('schedule') or {}).get('recompute')
+
+
+def set_global_recompute(cfg: Config, recompute: Recompute) -> None:
+    """Write ``local.schedule.recompute`` as a config has it."""
+    cfg.model.local.schedule.recompute = _as_config(recompute)
 
 
 def override_step(

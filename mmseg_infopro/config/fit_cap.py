@@ -15,12 +15,14 @@ from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes
+from ..planning.global_pass import plan_global_pass
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from ..recompute.groups import Recompute, RecomputeGroup
 from .build import build_end_to_end
-from .edit import set_partition, set_recompute
+from .edit import global_recompute, set_global_recompute, set_partition, set_recompute
 from .explain import explained_failure, nothing_fits
+from .remedy import what_would_fit
 from .step import dry_config_step, step_shape, updates_per_module
 
 PLANNING_ERROR = 1.1
@@ -31,11 +33,19 @@ NUM_TARGETS = 4
 
 @dataclass(frozen=True)
 class Fit:
-    """A partition, and the dry step of the config with it."""
+    """A partition, and the dry step of the config with it.
+
+    Attributes:
+        boundaries: Of the partition.
+        recompute: What the modules recompute.
+        step: The one with the largest peak, if there are several kinds.
+        global_groups: What global passes recompute, where that was to be found.
+    """
 
     boundaries: tuple[str, ...]
     recompute: Recompute
     step: DryStep
+    global_groups: tuple[RecomputeGroup, ...] | None = None
 
     @property
     def num_modules(self) -> int:
@@ -96,7 +106,9 @@ def fit_cap(
     cap = tensor_cap(settings)
     report = report or MMLogger.get_current_instance().info
     step = measured or measure_config(cfg, settings)
-    counts = num_modules or range(1, len(step.units) + 1)
+    # With one module a schedule of local passes has nothing to say.
+    fewest = 1 if settings.schedule['type'] == 'Local' else 2
+    counts = num_modules or range(fewest, len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
     trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
     tried: list[Fit] = []
@@ -108,6 +120,8 @@ def fit_cap(
         tried.append(fit)
     smallest = min(tried, key=lambda fit: fit.step.peak.total)
     message = nothing_fits(settings, cap, smallest.step, smallest.num_modules)
+    if smallest.step.kind == 'global':
+        message += f'; {what_would_fit(set_fit(cfg, smallest), cap)}'
     raise NothingFitsError(message, smallest)
 
 
@@ -158,7 +172,7 @@ def _plain_trials(
         planned = max(module_peaks(step, boundaries))
         if smallest is not None and planned > PLANNING_ERROR * max(cap, smallest):
             continue
-        fit = _trial(cfg, tuple(boundaries), settings.recompute)
+        fit = _trial(cfg, step, cap, tuple(boundaries), settings.recompute)
         smallest = min(smallest or fit.step.peak.total, fit.step.peak.total)
         yield fit
 
@@ -180,10 +194,10 @@ def _recomputing_trials(
                 target *= 0.99
                 continue
             last = plan
-            fit = _trial(cfg, plan.boundaries, plan.groups)
+            fit = _trial(cfg, step, cap, plan.boundaries, plan.groups)
             yield fit
             target *= 0.998 * min(1, cap / fit.step.peak.total)
-    yield _smallest(cfg, step, counts)
+    yield _smallest(cfg, step, cap, counts)
 
 
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
@@ -193,7 +207,7 @@ def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: i
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
 
 
-def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
+def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
     plain = {count: plan_boundaries(step, count) for count in counts}
     low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
@@ -208,19 +222,31 @@ def _smallest(cfg: Config, step: StepBytes, counts: range) -> Fit:
             high, best = target, plan
             left = left[left.index(count) :]  # what was too large for this is for less
     if best is None:
-        return _trial(cfg, tuple(plain[counts[0]]), _all_recomputed(step))
-    return _trial(cfg, best.boundaries, best.groups)
+        return _trial(cfg, step, cap, tuple(plain[counts[0]]), _all_recomputed(step))
+    return _trial(cfg, step, cap, best.boundaries, best.groups)
 
 
 def _all_recomputed(step: StepBytes) -> tuple[RecomputeGroup, ...]:
     return tuple(RecomputeGroup(unit.name, 'units') for unit in step.units)
 
 
-def _trial(cfg: Config, boundaries: tuple[str, ...], recompute: Recompute) -> Fit:
+def _trial(
+    cfg: Config, step: StepBytes, cap: int, boundaries: tuple[str, ...], recompute: Recompute
+) -> Fit:
     trial = deepcopy(cfg)
     set_partition(trial, boundaries=list(boundaries))
     set_recompute(trial, recompute)
-    return Fit(boundaries, recompute, dry_config_step(trial))
+    if global_recompute(trial) != 'auto' or not boundaries:
+        return Fit(boundaries, recompute, dry_config_step(trial))
+    target = float(cap)
+    for _ in range(NUM_TARGETS):
+        groups = plan_global_pass(step, boundaries, int(target))
+        set_global_recompute(trial, groups or _all_recomputed(step))
+        fit = Fit(boundaries, recompute, dry_config_step(trial), groups or _all_recomputed(step))
+        if groups is None or fit.step.kind != 'global' or fit.step.peak.total <= cap:
+            break
+        target *= 0.998 * cap / fit.step.peak.total
+    return fit
 
 
 def set_fit(cfg: Config, fit: Fit) -> Config:
@@ -228,5 +254,7 @@ def set_fit(cfg: Config, fit: Fit) -> Config:
     cfg = deepcopy(cfg)
     set_partition(cfg, boundaries=list(fit.boundaries))
     set_recompute(cfg, fit.recompute)
+    if fit.global_groups is not None:
+        set_global_recompute(cfg, fit.global_groups)
     cfg.model.local.pop('memory_margin', None)
     return cfg

@@ -13,7 +13,7 @@ from .carried import Carried, detached
 from .module import Modular
 from .names import boundary_key
 
-CONTEXTS = Registry('local context')
+CONTEXTS = Registry('local context', locations=['mmseg_infopro.local'])
 """Contexts by name, for ``local.context=dict(type=...)``."""
 
 

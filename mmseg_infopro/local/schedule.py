@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mmengine.registry import Registry
 
-SCHEDULES = Registry('local schedule')
+SCHEDULES = Registry('local schedule', locations=['mmseg_infopro.local.schedules'])
 """Schedules by name, for ``local.schedule=dict(type=...)``."""
 
 AUXILIARY = 'auxiliary'

@@ -20,6 +20,9 @@ __all__ = [
 ]
 
 
+GLOBAL_RECOMPUTE = ('none', 'cheap', 'units', 'module', 'auto')
+
+
 @SCHEDULES.register_module()
 class Local(Schedule):
     """One pass for each module, in order: InfoPro, DGL, and most of the field."""
@@ -74,6 +77,11 @@ class PeriodicGlobal(Schedule):
             raise ValueError(
                 'exactly one of period and last_share must be given, got '
                 f'period={period} and last_share={last_share}'
+            )
+        if isinstance(recompute, str) and recompute not in GLOBAL_RECOMPUTE:
+            raise ValueError(
+                f'recompute must be one of {", ".join(GLOBAL_RECOMPUTE)}, or a list of groups, got '
+                f'{recompute!r}'
             )
         if period is not None and not (isinstance(period, int) and period >= 2):
             raise ValueError(f'period must be an int of at least 2, got {period!r}')

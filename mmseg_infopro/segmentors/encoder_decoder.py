@@ -86,6 +86,11 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.backbone.train()  # some freeze their first stages only then
         trace = trace_backbone(self.backbone, in_channels)
         whole = read_recompute(getattr(self.schedule, 'recompute', 'module'))
+        if whole == 'auto':
+            raise ValueError(
+                "local.schedule.recompute='auto' is what local.memory_cap needs: call "
+                'mmseg_infopro.resolve(cfg), as our tools do, with a memory_cap'
+            )
         self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
         check_phases_train(self.schedule, [module.frozen for module in self.local_modules])
         borders = borders_of(self.backbone, trace.borders, self.boundaries, in_channels)
