@@ -59,7 +59,8 @@ class PeriodicGlobal(Schedule):
         max_iters: Iterations of the run, for ``last_share``; from the config's ``train_cfg`` if not
             given.
         recompute: What a global pass computes again: ``'module'``, all inside the modules up to
-            where features are read off; else as ``local.recompute``. ``'auto'``, for
+            where features are read off; ``'none'``, no more than the modules do in local steps; else
+            as ``local.recompute``. ``'auto'``, for
             ``mmseg_infopro.resolve``, is what ``local.memory_cap`` needs.
 
     Raises:

@@ -10,12 +10,12 @@ from mmseg_infopro.local.settings import read_local_settings
 from tests.models import model_config
 
 
-def config(cap=None, boundaries=None, **schedule):
+def config(cap=None, boundaries=None, local_recompute='auto', **schedule):
     partition = dict(boundaries=boundaries) if boundaries else dict(memory_cap=cap)
     local = dict(
         **partition,
         schedule=dict(type='PeriodicGlobal', period=4, **schedule),
-        **({} if boundaries else dict(memory_margin=0, recompute='auto')),
+        **({} if boundaries else dict(memory_margin=0, recompute=local_recompute)),
     )
     return Config(
         dict(
@@ -55,7 +55,7 @@ def test_a_global_step_that_exceeds_the_cap_is_explained(peaks):
     cap = int(0.75 * peaks['global'])
     message = r"of a step of the kind 'global'.* fits with local.schedule.recompute='\w+'"
     with pytest.raises(ValueError, match=message):
-        fit_two(config(cap, recompute='none'))
+        fit_two(config(cap, local_recompute='none', recompute='none'))
 
 
 def fit_two(cfg):
