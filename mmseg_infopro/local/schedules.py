@@ -59,9 +59,9 @@ class PeriodicGlobal(Schedule):
         max_iters: Iterations of the run, for ``last_share``; from the config's ``train_cfg`` if not
             given.
         recompute: What a global pass computes again: ``'module'``, all inside the modules up to
-            where features are read off; ``'none'``, no more than the modules do in local steps; else
-            as ``local.recompute``. ``'auto'``, for
-            ``mmseg_infopro.resolve``, is what ``local.memory_cap`` needs.
+            where features are read off; ``'none'``, no more than the modules do in local steps;
+            else as ``local.recompute``. ``'auto'``, for ``mmseg_infopro.resolve``, is what
+            ``local.memory_cap`` needs.
 
     Raises:
         ValueError: Not exactly one of ``period`` and ``last_share``, or one is out of range.

@@ -52,7 +52,7 @@ def test_a_cap_that_leaves_room_recomputes_nothing_in_global_steps(peaks):
 
 
 def test_a_global_step_that_exceeds_the_cap_is_explained(peaks):
-    cap = int(0.75 * peaks['global'])
+    cap = int(0.82 * peaks['global'])
     message = r"of a step of the kind 'global'.* fits with local.schedule.recompute='\w+'"
     with pytest.raises(ValueError, match=message):
         fit_two(config(cap, local_recompute='none', recompute='none'))
