@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 
-from ..local.settings import PARTITION_KEYS
+from ..local.settings import CONTEXT_MARGIN, PARTITION_KEYS, LocalSettings
+from ..measure.sizes import parse_bytes
 from ..recompute.groups import Recompute
 from .step import training_pipeline
+from .walk import type_name
 
 
 def set_partition(cfg: Config, **partition: Any) -> None:
@@ -81,3 +84,23 @@ def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
     for transform in training_pipeline(cfg):
         if 'crop_size' in transform:
             transform['crop_size'] = crop
+
+
+def enforce_cap(cfg: Config, settings: LocalSettings, predicted_bytes: int) -> None:
+    """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    kinds = list(map(type_name, hooks))
+    if 'MemoryHook' not in kinds:
+        hooks.append(dict(type='MemoryHook'))
+        kinds.append('MemoryHook')
+    hook = hooks[kinds.index('MemoryHook')]
+    hook.setdefault('memory_cap', settings.memory_cap)
+    hook.setdefault('predicted_bytes', predicted_bytes)
+    if settings.margin_bytes < parse_bytes(CONTEXT_MARGIN):
+        hook.setdefault('margin', settings.memory_margin)
+        MMLogger.get_current_instance().warning(
+            f'local.memory_margin={settings.memory_margin} leaves too little of memory_cap='
+            f"{settings.memory_cap} for what a process holds outside of torch's allocator, about "
+            f'{CONTEXT_MARGIN} (the CUDA context, kernels): a card must have that much more'
+        )
+    cfg.custom_hooks = hooks

@@ -8,19 +8,16 @@ from copy import deepcopy
 from dataclasses import replace
 
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 
-from ..local.settings import CONTEXT_MARGIN, LocalSettings, read_local_settings
-from ..measure.sizes import parse_bytes
+from ..local.settings import read_local_settings
 from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
 from .build import SEGMENTORS, build_end_to_end, is_local
-from .edit import set_partition
+from .edit import enforce_cap, set_partition
 from .explain import explained_failure
-from .fit_cap import Fit, fit_cap, set_fit
+from .fit_cap import fit_cap, set_fit
 from .phases import fit_run_to_schedule
 from .step import step_shape, updates_per_module
-from .walk import type_name
 
 
 def resolve(cfg: Config) -> Config:
@@ -54,7 +51,7 @@ def resolve(cfg: Config) -> Config:
     if settings.memory_cap is not None:
         fit = fit_cap(cfg, settings)
         cfg = set_fit(cfg, fit)
-        enforce_cap(cfg, settings, fit)
+        enforce_cap(cfg, settings, fit.step.peak.total)
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         with undrawn_weights():
@@ -70,23 +67,3 @@ def resolve(cfg: Config) -> Config:
         # mmengine's setting compiles forward(), which a local step does not go through.
         cfg.model.local.setdefault('compile', cfg.pop('compile'))
     return cfg
-
-
-def enforce_cap(cfg: Config, settings: LocalSettings, fit: Fit) -> None:
-    """Tell the config's MemoryHook of the cap and the predicted peak, where it names none."""
-    hooks = list(cfg.get('custom_hooks') or [])
-    kinds = list(map(type_name, hooks))
-    if 'MemoryHook' not in kinds:
-        hooks.append(dict(type='MemoryHook'))
-        kinds.append('MemoryHook')
-    hook = hooks[kinds.index('MemoryHook')]
-    hook.setdefault('memory_cap', settings.memory_cap)
-    hook.setdefault('predicted_bytes', fit.step.peak.total)
-    if settings.margin_bytes < parse_bytes(CONTEXT_MARGIN):
-        hook.setdefault('margin', settings.memory_margin)
-        MMLogger.get_current_instance().warning(
-            f'local.memory_margin={settings.memory_margin} leaves too little of memory_cap='
-            f"{settings.memory_cap} for what a process holds outside of torch's allocator, about "
-            f'{CONTEXT_MARGIN} (the CUDA context, kernels): a card must have that much more'
-        )
-    cfg.custom_hooks = hooks

