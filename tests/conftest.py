@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
 import mmseg_infopro  # noqa: F401
+from mmseg_infopro.local.streams import SEED
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +15,11 @@ def mmseg_scope() -> Iterator[None]:
     """The scope that a Runner sets: mmseg's `LoadAnnotations`, not mmcv's."""
     with DefaultScope.overwrite_default_scope('mmseg'):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_run_before() -> None:
+    """Forget the iteration of Runners of other tests in this process."""
+    hub = MessageHub.get_current_instance()
+    hub.update_info('iter', None)
+    hub.update_info(SEED, None)

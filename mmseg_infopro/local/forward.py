@@ -11,20 +11,18 @@ import torch
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
-from ..backbones import Feature, State
-from ..local_heads.building import head_losses, loss_weights
+from ..backbones import Feature
 from ..recompute.function import unchanged_buffers
 from ..recompute.layers import recomputing
 from ..upstream import decode_head_losses
-from .carried import Carried, detached
+from .carried import Carried
 from .context import entered
 from .feature_flow import auxiliary_heads, neck_and_heads
+from .local_losses import Losses, local_losses, weighted
 from .module import Modular, module_layers
-from .names import boundary_key
 from .schedule import AUXILIARY, Pass
 from .streams import start_stream
 
-Losses = dict[str, Tensor]
 Features = tuple[Feature | None, ...]
 
 
@@ -103,7 +101,7 @@ def forward_module(
     features = tuple(found.get(number) for number in range(len(emits)))
     with recomputing(neck_and_heads(model) if model.recomputes else ()):
         if index < tail:
-            losses = _local_losses(model, index, state, carried, run)
+            losses = local_losses(model, index, state, carried, run)
             retained = {**carried.retained, **left}
             return (
                 losses,
@@ -113,12 +111,6 @@ def forward_module(
         features = model.neck(features) if model.with_neck else features
         # Nothing starts from the tail's state: only its heads hold it.
         return _tail_losses(model, features, carried, run), replace(carried, retained={}), features
-
-
-def border_heads(model: Modular, index: int) -> list[Any]:
-    """Return the local heads at the end of a module; a frozen one has none."""
-    key = boundary_key(model.boundaries[index])
-    return list(model.local_heads[key].children()) if key in model.local_heads else []
 
 
 def border_features(model: Modular, image: Tensor, index: int) -> list[Tensor]:
@@ -133,41 +125,11 @@ def border_features(model: Modular, image: Tensor, index: int) -> list[Tensor]:
     return model.backbone.border_features(carried.state)
 
 
-def head_name(head: Any) -> str:
-    """Return what schedules and the log call a local head."""
-    return getattr(head, 'local_name', type(head).__name__)
-
-
-def _local_losses(model: Modular, index: int, state: State, carried: Carried, run: Pass) -> Losses:
-    losses: Losses = {}
-    border = model.backbone.border_features(state)
-    heads = border_heads(model, index)
-    entry = [carried.image]
-    if index and any(getattr(head, 'reads_entry', False) for head in heads):
-        entry = model.backbone.border_features(detached(carried.state))
-    for number, head in enumerate(heads):
-        name = head_name(head)
-        weight = run.weight(index, name)
-        if not weight:
-            continue
-        if not getattr(head, 'follows', True):  # has yet to begin
-            head.follow(model.backbone)
-        values = head_losses(head, border, carried.samples, carried.image, entry)
-        for loss_name, loss_weight in loss_weights(head).items():
-            values[f'lambda_{_without_loss(loss_name)}'] = carried.image.new_full((), loss_weight)
-        if getattr(head, 'is_named', False):
-            values = add_prefix(values, name)
-        elif values.keys() & losses.keys():
-            values = add_prefix(values, f'{number}')
-        losses |= _weighted(values, weight)
-    return add_prefix(losses, f'local_{index}')
-
-
 def _tail_losses(model: Any, features: Any, carried: Carried, run: Pass) -> Losses:
     weight = run.weight(len(model.boundaries), type(model.decode_head).__name__)
     if not weight:
         return {}
-    return _weighted(decode_head_losses(model, features, carried.samples), weight)
+    return weighted(decode_head_losses(model, features, carried.samples), weight)
 
 
 def _auxiliary_losses(model: Any, run: Pass, read: dict[int, Features], carried: Carried) -> Losses:
@@ -181,20 +143,8 @@ def _auxiliary_losses(model: Any, run: Pass, read: dict[int, Features], carried:
             weight = run.weight(index, AUXILIARY)
             if weight:
                 values = heads[aux].loss(read[index], carried.samples, model.train_cfg)
-                losses |= add_prefix(_weighted(values, weight), f'aux_{aux}' if many else 'aux')
+                losses |= add_prefix(weighted(values, weight), f'aux_{aux}' if many else 'aux')
     return losses
-
-
-def _weighted(losses: Losses, weight: float) -> Losses:
-    """Scale what counts as a loss; accuracies and the like stay."""
-    if weight == 1:
-        return losses
-    return {name: value * weight if 'loss' in name else value for name, value in losses.items()}
-
-
-def _without_loss(name: str) -> str:
-    """Return a loss's name for its weight: mmengine adds every key with 'loss' to the objective."""
-    return name.replace('loss', '').strip('_') or 'all'
 
 
 @contextmanager

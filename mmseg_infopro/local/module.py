@@ -71,6 +71,7 @@ class Modular(Protocol):
     """A segmentor with local modules, as the step sees it."""
 
     backbone: Any
+    balance_interval: int
     boundaries: tuple[str, ...]
     context: Any
     data_preprocessor: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .forward import border_heads, head_name
+from .local_losses import border_heads, head_name
 from .module import Modular, module_parameters
 from .names import boundary_key
 from .schedule import AUXILIARY, Pass

@@ -44,6 +44,8 @@ class LocalSettings:
         memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
         heads: The local heads of every boundary. A ``loss_weight`` given as ``(first, last)`` is
             interpolated linearly over the local modules.
+        balance_interval: Iterations between two measurements for a ``loss_weight`` that is
+            ``'balanced'``.
         warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
             with fresh local heads where its own do not fit.
         recompute: Which activations inside the modules are computed a second time, in the backward
@@ -68,6 +70,7 @@ class LocalSettings:
     memory_cap: int | str | None = None
     memory_margin: int | str = DEFAULT_MARGIN
     heads: tuple[dict, ...] = ()
+    balance_interval: int = 50
     warm_start: bool = False
     recompute: Recompute = 'none'
     schedule: Mapping[str, Any] = field(default_factory=lambda: dict(type='Local'))
@@ -131,6 +134,9 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
             'local.compile must be True, False or a dict of torch.compile arguments, '
             f'got {compile_setting!r}'
         )
+    interval = settings.get('balance_interval', 1)
+    if type(interval) is not int or interval < 1:
+        raise TypeError(f'local.balance_interval must be an int of at least 1, got {interval!r}')
     for key in ('schedule', 'context'):
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
             raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')

@@ -11,6 +11,7 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 
 from ..backbones import FeatureShape
+from .balance import BALANCED, Strength
 from .border import Border
 
 Config = Mapping[str, Any]
@@ -22,7 +23,8 @@ def build_local_heads(
     """Build the heads at one boundary.
 
     A head's ``at=[0, 2]`` names the modules that have it, all others having all; its ``name`` is
-    what schedules and the log call it, the name of its class if not given.
+    what schedules and the log call it, the name of its class if not given. A head whose
+    ``loss_weight`` is ``'balanced'`` is weighted by :func:`~.balance.balanced_weight`.
 
     Args:
         head_cfgs: ``local.heads``; not mutated.
@@ -39,6 +41,7 @@ def build_local_heads(
         if where is not None and border.index is not None and border.index not in where:
             continue
         own = {key: value for key, value in cfg.items() if key not in ('at', 'name')}
+        is_balanced = asks_for_balance(own)
         try:
             own = interpolate_loss_weights(own, border.position)
             head = _build_head(own, border, defaults)
@@ -48,8 +51,15 @@ def build_local_heads(
             ) from error
         if not hasattr(head, 'loss'):
             raise ValueError(f'{name} is not a head: it has no loss method')
-        vars(head).update(local_name=cfg.get('name', type(head).__name__), is_named='name' in cfg)
+        vars(head).update(
+            local_name=cfg.get('name', type(head).__name__),
+            is_named='name' in cfg,
+            is_balanced=is_balanced,
+        )
         heads.append(head)
+    if any(head.is_balanced for head in heads):
+        for head in heads:
+            head.strength = Strength()
     if not len(heads):
         raise ValueError(
             f'local.heads leaves local module {border.index} without a head: a local module needs '
@@ -80,11 +90,20 @@ def _checked_places(name: str, places: Any) -> Sequence[int] | None:
 
 
 def interpolate_loss_weights(cfg: Config, position: float) -> dict[str, Any]:
-    """Replace every ``loss_weight=(first, last)`` by its value at ``position`` in [0, 1]."""
+    """Replace every ``loss_weight=(first, last)`` by its value at ``position`` in [0, 1].
+
+    One that is ``'balanced'`` becomes 1.
+    """
 
     def value(key: str, item: Any) -> Any:
         if isinstance(item, Mapping):
             return interpolate_loss_weights(item, position)
+        if key == 'loss_weight' and item == BALANCED:
+            return 1.0
+        if key == 'loss_weight' and isinstance(item, str):
+            raise ValueError(
+                f"loss_weight must be a number, (first, last) or '{BALANCED}', got {item!r}"
+            )
         if key == 'loss_weight' and isinstance(item, (list, tuple)):
             if len(item) != 2:
                 raise ValueError(f'loss_weight must be a number or (first, last), got {item}')
@@ -94,6 +113,13 @@ def interpolate_loss_weights(cfg: Config, position: float) -> dict[str, Any]:
         return item
 
     return {key: value(key, item) for key, item in cfg.items()}
+
+
+def asks_for_balance(value: Any) -> bool:
+    """Whether a head's configuration has a ``loss_weight='balanced'`` anywhere in it."""
+    if isinstance(value, Mapping):
+        return value.get('loss_weight') == BALANCED or any(map(asks_for_balance, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(asks_for_balance, value))
 
 
 def takes_border(head_cfgs: Sequence[Config]) -> bool:

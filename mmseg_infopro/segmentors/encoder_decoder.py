@@ -19,7 +19,8 @@ from ..backbones.supported import check_backbone
 from ..local.carried import Carried
 from ..local.clock import current_iteration
 from ..local.context import build_contexts, features_in_context
-from ..local.forward import border_features, border_heads, forward_pass
+from ..local.forward import border_features, forward_pass
+from ..local.local_losses import border_heads
 from ..local.module import LocalModule, cut_model, module_parameters
 from ..local.names import boundary_key, drop_other_heads, own_boundaries
 from ..local.schedules import build_schedule, check_phases_train
@@ -63,6 +64,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         check_backbone(self.backbone, settings.recompute)
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
+        self.balance_interval = settings.balance_interval
         self.update_per_module = settings.update_per_module
         self.recomputes = settings.recompute != 'none'
         self.run_units: Callable[..., Any] = run_units

@@ -1,0 +1,119 @@
+"""The losses at a border: of each local head, with what it counts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from mmseg.utils import add_prefix
+from torch import Tensor
+
+from ..backbones import State
+from ..local_heads.balance import balanced_weight, gradient_norms
+from ..local_heads.building import head_losses, loss_weights
+from ..recompute.function import unchanged_buffers
+from ..upstream import tree_leaves, tree_map_only
+from .carried import Carried, detached
+from .clock import current_iteration, is_pretended
+from .module import Modular
+from .names import boundary_key
+from .schedule import Pass
+
+Losses = dict[str, Tensor]
+
+
+def border_heads(model: Modular, index: int) -> list[Any]:
+    """Return the local heads at the end of a module; a frozen one has none."""
+    key = boundary_key(model.boundaries[index])
+    return list(model.local_heads[key].children()) if key in model.local_heads else []
+
+
+def head_name(head: Any) -> str:
+    """Return what schedules and the log call a local head."""
+    return getattr(head, 'local_name', type(head).__name__)
+
+
+def local_losses(model: Modular, index: int, state: State, carried: Carried, run: Pass) -> Losses:
+    """Return the weighted losses of a border's heads.
+
+    Args:
+        model: The segmentor.
+        index: Of the module that ends there.
+        state: What it leaves.
+        carried: What it started from.
+        run: The pass that it is part of.
+    """
+    losses: Losses = {}
+    border = model.backbone.border_features(state)
+    heads = border_heads(model, index)
+    entry = [carried.image]
+    if index and any(getattr(head, 'reads_entry', False) for head in heads):
+        entry = model.backbone.border_features(detached(carried.state))
+    for head in heads:
+        if not getattr(head, 'follows', True):  # has yet to begin
+            head.follow(model.backbone)
+    if any(getattr(head, 'is_balanced', False) for head in heads) and _measures_now(model):
+        _measure_strengths(model, heads, state, carried, entry)
+    for number, head in enumerate(heads):
+        name = head_name(head)
+        weight = run.weight(index, name)
+        if not weight:
+            continue
+        values = head_losses(head, border, carried.samples, carried.image, entry)
+        for loss_name, loss_weight in loss_weights(head).items():
+            values[f'lambda_{_without_loss(loss_name)}'] = carried.image.new_full((), loss_weight)
+        if getattr(head, 'is_balanced', False):
+            values = weighted(values, balance := balanced_weight(head, heads))
+            values['lambda_balance'] = balance
+        if getattr(head, 'is_named', False):
+            values = add_prefix(values, name)
+        elif values.keys() & losses.keys():
+            values = add_prefix(values, f'{number}')
+        losses |= weighted(values, weight)
+    return add_prefix(losses, f'local_{index}')
+
+
+def _measures_now(model: Modular) -> bool:
+    return current_iteration() % model.balance_interval == 0 and not is_pretended()
+
+
+def _measure_strengths(
+    model: Modular, heads: list[Any], state: State, carried: Carried, entry: list[Tensor]
+) -> None:
+    """Run the heads apart from the module; their norms and random numbers stay as they are."""
+    start = tree_map_only(Tensor, as_leaf, state)
+    leaves = [
+        leaf for leaf in tree_leaves(start) if isinstance(leaf, Tensor) and leaf.requires_grad
+    ]
+    devices = sorted({leaf.get_device() for leaf in leaves if leaf.is_cuda})
+    layers = [layer for head in heads for layer in head.modules()]
+    with unchanged_buffers(layers), torch.random.fork_rng(devices), torch.enable_grad():
+        border = model.backbone.border_features(start)
+        losses = partial(
+            head_losses,
+            features=border,
+            data_samples=carried.samples,
+            image=carried.image,
+            entry=entry,
+        )
+        norms = gradient_norms(heads, leaves, losses)
+    for head, norm in zip(heads, norms, strict=True):
+        head.strength.add(norm)
+
+
+def as_leaf(tensor: Tensor) -> Tensor:
+    """Return a tensor that a graph begins with, of numbers that a gradient can be of."""
+    return tensor.detach().requires_grad_(tensor.is_floating_point())
+
+
+def weighted(losses: Losses, weight: float | Tensor) -> Losses:
+    """Scale what counts as a loss; accuracies and the like stay."""
+    if isinstance(weight, (int, float)) and weight == 1:
+        return losses
+    return {name: value * weight if 'loss' in name else value for name, value in losses.items()}
+
+
+def _without_loss(name: str) -> str:
+    """Return a loss's name for its weight: mmengine adds every key with 'loss' to the objective."""
+    return name.replace('loss', '').strip('_') or 'all'
