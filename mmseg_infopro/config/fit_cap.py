@@ -2,55 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from ..local.settings import LocalSettings, check_num_modules
-from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes
-from ..planning.global_pass import plan_global_pass
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
-from ..recompute.groups import Recompute, RecomputeGroup
 from .build import build_end_to_end
-from .edit import global_recompute, set_global_recompute, set_partition, set_recompute
+from .edit import set_global_recompute, set_partition, set_recompute
 from .explain import explained_failure, nothing_fits
 from .remedy import what_would_fit
-from .step import dry_config_step, step_shape, updates_per_module
-
-PLANNING_ERROR = 1.1
-"""A plan's peak is taken to be at most this factor above that of the dry step."""
-NUM_TARGETS = 4
-"""Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A partition, and the dry step of the config with it.
-
-    Attributes:
-        boundaries: Of the partition.
-        recompute: What the modules recompute.
-        step: The one with the largest peak, if there are several kinds.
-        global_groups: What global passes recompute, where that was to be found.
-    """
-
-    boundaries: tuple[str, ...]
-    recompute: Recompute
-    step: DryStep
-    global_groups: tuple[RecomputeGroup, ...] | None = None
-
-    @property
-    def num_modules(self) -> int:
-        """Return K."""
-        return len(self.boundaries) + 1
+from .step import step_shape, updates_per_module
+from .trials import Fit, plain_trials, recomputing_trials
 
 
 class NothingFitsError(ValueError):
@@ -110,7 +80,7 @@ def fit_cap(
     fewest = 1 if settings.schedule['type'] == 'Local' else 2
     counts = num_modules or range(fewest, len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
-    trials = _recomputing_trials if settings.recompute == 'auto' else _plain_trials
+    trials = recomputing_trials if settings.recompute == 'auto' else plain_trials
     tried: list[Fit] = []
     for fit in trials(cfg, settings, step, cap, counts):
         peak = fit.step.peak.total
@@ -162,91 +132,11 @@ def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
         )
 
 
-def _plain_trials(
-    cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
-) -> Iterator[Fit]:
-    """Yield the best partition of each K, those apart that the plan says are far above the cap."""
-    smallest = None
-    for count in counts:
-        boundaries = plan_boundaries(step, count)
-        planned = max(module_peaks(step, boundaries))
-        if smallest is not None and planned > PLANNING_ERROR * max(cap, smallest):
-            continue
-        fit = _trial(cfg, step, cap, tuple(boundaries), settings.recompute)
-        smallest = min(smallest or fit.step.peak.total, fit.step.peak.total)
-        yield fit
-
-
-def _recomputing_trials(
-    cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
-) -> Iterator[Fit]:
-    """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
-
-    The last one is about the smallest that any plan reaches.
-    """
-    for count in counts:
-        target, last = float(cap), None
-        for _ in range(NUM_TARGETS):
-            plan = plan_recompute(step, count, int(target))
-            if plan is None:
-                break
-            if plan == last:
-                target *= 0.99
-                continue
-            last = plan
-            fit = _trial(cfg, step, cap, plan.boundaries, plan.groups)
-            yield fit
-            target *= 0.998 * min(1, cap / fit.step.peak.total)
-    yield _smallest(cfg, step, cap, counts)
-
-
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
     """Whether a plan for ``num_modules`` is within ``cap`` bytes of tensors."""
     if settings.recompute == 'auto':
         return plan_recompute(step, num_modules, cap) is not None
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
-
-
-def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:
-    """Return about the smallest peak that any plan reaches."""
-    plain = {count: plan_boundaries(step, count) for count in counts}
-    low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
-    left = list(reversed(counts))
-    while high > 1.01 * low:
-        target = (low + high) // 2
-        plans = ((count, plan_recompute(step, count, target)) for count in left)
-        count, plan = next(((count, plan) for count, plan in plans if plan), (0, None))
-        if plan is None:
-            low = target
-        else:
-            high, best = target, plan
-            left = left[left.index(count) :]  # what was too large for this is for less
-    if best is None:
-        return _trial(cfg, step, cap, tuple(plain[counts[0]]), _all_recomputed(step))
-    return _trial(cfg, step, cap, best.boundaries, best.groups)
-
-
-def _all_recomputed(step: StepBytes) -> tuple[RecomputeGroup, ...]:
-    return tuple(RecomputeGroup(unit.name, 'units') for unit in step.units)
-
-
-def _trial(
-    cfg: Config, step: StepBytes, cap: int, boundaries: tuple[str, ...], recompute: Recompute
-) -> Fit:
-    trial = deepcopy(cfg)
-    set_partition(trial, boundaries=list(boundaries))
-    set_recompute(trial, recompute)
-    if global_recompute(trial) != 'auto' or not boundaries:
-        return Fit(boundaries, recompute, dry_config_step(trial))
-    target = float(cap)
-    for _ in range(NUM_TARGETS):
-        groups = plan_global_pass(step, boundaries, int(target))
-        set_global_recompute(trial, groups or _all_recomputed(step))
-        fit = Fit(boundaries, recompute, dry_config_step(trial), groups or _all_recomputed(step))
-        if groups is None or fit.step.kind != 'global' or fit.step.peak.total <= cap:
-            break
-        target *= 0.998 * cap / fit.step.peak.total
-    return fit
 
 
 def set_fit(cfg: Config, fit: Fit) -> Config:

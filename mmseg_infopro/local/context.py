@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..backbones import Feature, State, numbered_emits
 from .carried import Carried, detached
-from .module import Modular
+from .modular import Modular
 from .names import boundary_key
 
 CONTEXTS = Registry('local context', locations=['mmseg_infopro.local'])

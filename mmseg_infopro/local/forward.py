@@ -19,7 +19,8 @@ from .carried import Carried
 from .context import entered
 from .feature_flow import auxiliary_heads, neck_and_heads
 from .local_losses import Losses, local_losses, weighted
-from .module import Modular, module_layers
+from .modular import Modular
+from .module import module_layers
 from .schedule import AUXILIARY, Pass
 from .streams import start_stream
 

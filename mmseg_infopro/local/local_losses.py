@@ -16,7 +16,7 @@ from ..recompute.function import unchanged_buffers
 from ..upstream import tree_leaves, tree_map_only
 from .carried import Carried, detached
 from .clock import current_iteration, is_pretended
-from .module import Modular
+from .modular import Modular
 from .names import boundary_key
 from .schedule import Pass
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
@@ -18,8 +18,8 @@ from ..backbones import (
 )
 from ..recompute.groups import Recompute, RecomputeGroup, check_groups, module_groups
 from .feature_flow import trace_feature_flow
+from .modular import Modular
 from .names import boundary_key
-from .schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -65,44 +65,6 @@ class LocalModule:
     frozen: bool
     groups: tuple[UnitGroup, ...]
     whole_groups: tuple[UnitGroup, ...]
-
-
-class Modular(Protocol):
-    """A segmentor with local modules, as the step sees it."""
-
-    backbone: Any
-    balance_interval: int
-    boundaries: tuple[str, ...]
-    context: Any
-    data_preprocessor: Any
-    local_heads: Any
-    local_modules: tuple[LocalModule, ...]
-    recomputes: bool
-    neck: Any
-    run_units: Any
-    running_module: int | None
-    running_pass: range | None
-    schedule: Schedule
-    unshared_parameters: Any
-    train_cfg: Any
-    update_per_module: bool
-    with_auxiliary_head: bool
-    with_neck: bool
-
-    def parse_losses(self, losses: Any) -> Any:
-        """As of any mmengine model."""
-
-    def loss(self, inputs: Any, data_samples: Any) -> Any:
-        """As of any segmentor."""
-
-    def module_parameters(self, index: int) -> dict[str, nn.Parameter]:
-        """Return the parameters of one module's view by name."""
-
-    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
-        """As of any module."""
-
-    def get_submodule(self, target: str) -> Any:
-        """As of any module."""
 
 
 def cut_model(

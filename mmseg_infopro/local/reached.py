@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .local_losses import border_heads, head_name
-from .module import Modular, module_parameters
+from .modular import Modular
+from .module import module_parameters
 from .names import boundary_key
 from .schedule import AUXILIARY, Pass
 

@@ -13,7 +13,7 @@ from ..upstream import accumulative_counts, uncounted
 from .carried import Carried
 from .clock import current_iteration
 from .forward import forward_pass
-from .module import Modular
+from .modular import Modular
 from .processes import ALONE, Processes
 from .schedule import Pass
 from .update import follow_backbone, module_updates

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..upstream import accumulative_counts, has_step_hooks
-from .module import Modular
+from .modular import Modular
 
 SEPARABLE = frozenset(
     getattr(torch.optim, name)

@@ -12,9 +12,10 @@ from mmengine.config import Config
 
 from ..config.edit import enforce_cap, override_step
 from ..config.explain import FailedStepError
-from ..config.fit_cap import Fit, measure_config, nearest_fit, plan_fits, set_fit
+from ..config.fit_cap import measure_config, nearest_fit, plan_fits, set_fit
 from ..config.localize import localize
 from ..config.step import dry_config_step, step_shape
+from ..config.trials import Fit
 from ..local.settings import check_num_modules, read_local_settings
 from ..measure.peaks import DryStep
 from ..planning.batch import StepShape
