@@ -3,14 +3,22 @@
 from .bottleneck_head import BottleneckHead
 from .building import build_local_heads, head_losses, loss_weights
 from .chunked_loss import ChunkedLoss
+from .feature_reconstruction_head import FeatureReconstructionHead
+from .linear_head import LinearHead
+from .mlp_head import MLPHead
 from .pixel_contrast_head import PixelContrastHead
 from .reconstruction_head import ReconstructionHead
+from .similarity_head import SimilarityHead
 
 __all__ = [
     'BottleneckHead',
     'ChunkedLoss',
+    'FeatureReconstructionHead',
+    'LinearHead',
+    'MLPHead',
     'PixelContrastHead',
     'ReconstructionHead',
+    'SimilarityHead',
     'build_local_heads',
     'head_losses',
     'loss_weights',

@@ -13,6 +13,7 @@ from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
 from torch import Tensor, nn
 
 from .border import concatenate, total_channels
+from .pixel_sampling import labels_at, sample_pixels
 
 
 @MODELS.register_module()
@@ -74,8 +75,7 @@ class PixelContrastHead(BaseModule):
     ) -> dict[str, Tensor]:
         """Contrast the sampled pixels of the batch."""
         embeddings = self(inputs)
-        labels = torch.stack([sample.gt_sem_seg.data for sample in data_samples])
-        labels = F.interpolate(labels.float(), embeddings.shape[2:], mode='nearest').long()
+        labels = labels_at(embeddings.shape[2:], data_samples)
         embeddings, labels = embeddings.permute(0, 2, 3, 1).flatten(0, 2), labels.flatten()
         sampled = self.sample(labels)
         # In half precision the sums over many positives would overflow.
@@ -89,19 +89,8 @@ class PixelContrastHead(BaseModule):
         return {self.loss_name: self.loss_weight * loss}
 
     def sample(self, labels: Tensor) -> Tensor:
-        """Draw the indices of at most ``num_samples`` of ``labels`` ``(N,)``, classes balanced.
-
-        Weighted sampling without replacement by the Gumbel top-k trick, of fixed shape: where
-        too few pixels are valid, ignored ones fill up the end.
-        """
-        valid = labels != self.ignore_index
-        classes = torch.where(valid, labels, 0)
-        counts = torch.zeros(self.num_classes, device=labels.device)
-        counts = counts.scatter_add(0, classes, valid.float())
-        uniform = torch.rand(labels.shape, device=labels.device)
-        keys = -torch.log(-torch.log(uniform)) - torch.log(counts.clamp(min=1))[classes]
-        keys = keys.masked_fill(~valid, -torch.inf)
-        return keys.topk(min(self.num_samples, labels.numel())).indices
+        """Draw the indices of at most ``num_samples`` of ``labels`` ``(N,)``, classes balanced."""
+        return sample_pixels(labels, self.num_samples, self.num_classes, self.ignore_index)
 
 
 def supervised_contrastive_loss(

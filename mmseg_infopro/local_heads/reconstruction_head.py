@@ -79,11 +79,11 @@ class ReconstructionHead(BaseModule):
         self.loss_weight = loss_weight
         num_steps = max(0, math.ceil(math.log2(stride / downscale)))
         self.reduce = ConvModule(
-            total_channels(in_channels), channels, 1, norm_cfg=_fitting_norm(norm_cfg, channels)
+            total_channels(in_channels), channels, 1, norm_cfg=fitting_norm(norm_cfg, channels)
         )
         self.steps = nn.ModuleList()
         for out_channels in _hidden_widths(hidden_channels, num_steps):
-            norm = _fitting_norm(norm_cfg, out_channels)
+            norm = fitting_norm(norm_cfg, out_channels)
             self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm))
             channels = out_channels
         self.predict_image = nn.Conv2d(channels, len(image_mean), 3, padding=1)
@@ -137,7 +137,8 @@ class ReconstructionHead(BaseModule):
         return self(inputs, [math.ceil(length / self.downscale) for length in size]).sigmoid()
 
 
-def _fitting_norm(norm_cfg: OptConfigType, channels: int) -> OptConfigType:
+def fitting_norm(norm_cfg: OptConfigType, channels: int) -> OptConfigType:
+    """Return a norm's configuration with no more groups than divide the channels."""
     if norm_cfg is None or 'num_groups' not in norm_cfg:
         return norm_cfg
     return {**norm_cfg, 'num_groups': math.gcd(norm_cfg['num_groups'], channels)}
