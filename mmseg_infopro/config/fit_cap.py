@@ -8,6 +8,7 @@ from copy import deepcopy
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+from ..local.processes import BUCKET_CAP_MB
 from ..local.settings import LocalSettings, check_num_modules
 from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
@@ -50,6 +51,16 @@ def tensor_cap(settings: LocalSettings) -> int:
     return cap - margin
 
 
+def exchange_bytes(cfg: Config) -> int:
+    """Return the bytes that averaging gradients over processes adds: one bucket of them."""
+    if cfg.get('launcher', 'none') == 'none':
+        return 0
+    bucket = (cfg.get('model_wrapper_cfg') or {}).get('bucket_cap_mb', BUCKET_CAP_MB) * 2**20
+    with undrawn_weights():
+        parameters = build_end_to_end(cfg).parameters()
+        return int(max(bucket, *(p.nbytes for p in parameters if p.requires_grad)))
+
+
 def fit_cap(
     cfg: Config,
     settings: LocalSettings,
@@ -73,7 +84,7 @@ def fit_cap(
         NothingFitsError: No partition stays within the cap.
         ValueError: The margin leaves nothing of it.
     """
-    cap = tensor_cap(settings)
+    cap = tensor_cap(settings) - exchange_bytes(cfg)
     report = report or MMLogger.get_current_instance().info
     step = measured or measure_config(cfg, settings)
     # With one module a schedule of local passes has nothing to say.

@@ -6,6 +6,9 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+BUCKET_CAP_MB = 25
+"""Size of the buckets that gradients are averaged in, in units of 2**20 bytes, by default."""
+
 
 class Processes(Protocol):
     """Where the modules of a step run and how their gradients become those of all processes."""

@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS  # a Runner asks this one, not its children
 from torch import Tensor, nn
 
-from ..local.processes import ALONE
+from ..local.processes import ALONE, BUCKET_CAP_MB
 from ..local.step import local_train_step
 from ..upstream import at_end_of_backward, tree_leaves
 from .average import GradientAverage
@@ -53,7 +53,7 @@ class LocalDataParallel(nn.Module):
         self,
         module: Any,
         broadcast_buffers: bool = True,
-        bucket_cap_mb: float = 25,
+        bucket_cap_mb: float = BUCKET_CAP_MB,
         process_group: dist.ProcessGroup | None = None,
     ) -> None:
         super().__init__()

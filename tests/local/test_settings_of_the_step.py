@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 
+from tests.local.by_formula import CONFIGS
 from tests.models import GN, KeepGradients, batch, build, gradients, model_config
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
@@ -73,6 +74,12 @@ def test_a_frozen_module_has_no_local_heads_and_no_losses():
     log = model.train_step(batch(), KeepGradients.wrap(model))
     assert not any(name.startswith('local_0') for name in log)
     assert any(name.startswith('local_1') for name in log)
+
+
+def test_stages_that_freeze_in_training_mode_are_frozen():
+    swin = CONFIGS['swin'](3)
+    swin['backbone']['frozen_stages'] = 1  # frozen by mmseg's train(), not by the constructor
+    assert [module.frozen for module in build(swin).local_modules] == [True, False, False]
 
 
 def test_a_frozen_module_runs_without_a_graph():
