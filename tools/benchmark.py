@@ -32,18 +32,20 @@ from mmseg_infopro.commands import (
     progress_bar,
 )
 from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.localize import add_method_argument, apply_method
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.local.settings import RECOMPUTE
-from mmseg_infopro.report.methods import methods_to_compare, plan_trials
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
 from mmseg_infopro.report.timing import can_time, describe_machine, time_trials
+from mmseg_infopro.report.ways import methods_to_compare, plan_trials
 
 
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
     add_step_arguments(parser)
+    add_method_argument(parser)
     add = parser.add_argument
     add(
         '--num-modules',
@@ -110,7 +112,7 @@ def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
 def main() -> None:
     args = parse_args()
     check_arguments(args)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = apply_method(read_config(args.config, args.cfg_options), args.method)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None)
     console = Console()
     if cfg.get('compile') or cfg.model.get('local', {}).get('compile'):

@@ -31,7 +31,7 @@ from mmseg_infopro.commands import (
 )
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
-from mmseg_infopro.config.localize import inheriting_config
+from mmseg_infopro.config.localize import add_method_argument, apply_method, inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import parse_bytes, table_unit
@@ -62,6 +62,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_step_arguments(parser)
     add_amp_argument(parser)
+    add_method_argument(parser)
     parser.add_argument('-o', '--out', type=Path, help='write the first local row that fits here')
     parser.add_argument('--force', action='store_true', help='overwrite it')
     return parser.parse_args()
@@ -141,7 +142,7 @@ def main() -> None:
     if args.out and args.out.exists() and not args.force:
         raise ValueError(f'{args.out} already exists: name another file, or say --force')
     base = read_config(args.config, args.cfg_options)
-    cfg = deepcopy(base)
+    cfg = apply_method(deepcopy(base), args.method)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
     fitter = LocalFitter(cfg, args.recompute, cap)

@@ -33,7 +33,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('-o', '--out', type=Path, required=True, help='the config to write')
     parser.add_argument('--force', action='store_true', help='overwrite it')
     args = parser.parse_args()
-    if all(getattr(args, key) is None for key in PARTITION_KEYS):
+    partition = all(getattr(args, key) is None for key in PARTITION_KEYS)
+    if partition and args.method is None:
         parser.error('say --num-modules, --boundaries or --memory-cap')
     return args
 

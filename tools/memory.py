@@ -32,8 +32,9 @@ from mmseg_infopro.commands import (
     progress_bar,
 )
 from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.localize import add_method_argument, apply_method
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.config.step import dry_config_steps
 from mmseg_infopro.measure.peaks import DryStep
 from mmseg_infopro.measure.sizes import table_unit
 from mmseg_infopro.report.baselines import alternatives
@@ -52,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_step_arguments(parser)
     add_amp_argument(parser)
+    add_method_argument(parser)
     parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
     parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')
     return parser.parse_args()
@@ -106,7 +108,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     args = parse_args()
     check_outputs(args.json, args.picture)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = apply_method(read_config(args.config, args.cfg_options), args.method)
     if args.num_modules is None and 'local' not in cfg.model:
         raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
@@ -116,8 +118,11 @@ def main() -> None:
     rows, steps = [], {}
     with progress_bar('steps', len(trials)) as advance:
         for name, trial in trials.items():
-            steps[name] = dry_config_step(trial, flops=True)
-            rows.append(as_row(name, trial, steps[name]))
+            kinds = dry_config_steps(trial, flops=True)
+            for step in kinds:
+                kind = f'{name} {step.kind}' if len(kinds) > 1 else name
+                steps[kind] = step
+                rows.append(as_row(kind, trial, step))
             if args.device == 'cuda':
                 real = measured_bytes(trial)
                 for key in ('allocated', 'reserved', 'failure'):

@@ -1,5 +1,5 @@
 """Configs: read, edited, made local, and resolved to boundaries before a Runner exists."""
 
-from . import scopes
+from . import presets, scopes
 
-__all__ = ['scopes']
+__all__ = ['presets', 'scopes']

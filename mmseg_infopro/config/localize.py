@@ -20,6 +20,7 @@ from ..backbones.supported import supported_backbones
 from ..local.settings import PARTITION_KEYS, default_heads
 from .build import SEGMENTORS, is_local, model_class
 from .edit import set_partition
+from .methods import METHODS, find_method, use_method
 from .read import read_config
 from .walk import type_name
 
@@ -40,6 +41,7 @@ def localize(
     boundaries: Sequence[str] | None = None,
     memory_cap: int | str | None = None,
     heads: Sequence[Mapping[str, Any]] | None = None,
+    method: str | None = None,
 ) -> Config:
     """Return a config's local form; parameter names, data, schedule and prediction stay.
 
@@ -50,11 +52,20 @@ def localize(
         boundaries: The units after which a local module ends.
         memory_cap: Bytes or a text as ``'12GiB'``.
         heads: The local heads of every boundary; those of the config, else InfoPro's, if not given.
+        method: One of :data:`~.methods.METHODS`, whose heads, schedule and context replace the
+            config's. With ``'e2e'`` there is one module, which needs no other argument.
 
     Raises:
         TypeError: The segmentor or the backbone cannot be cut; the message says why.
-        ValueError: Not exactly one of ``num_modules``, ``boundaries`` and ``memory_cap``.
+        ValueError: Not exactly one of ``num_modules``, ``boundaries`` and ``memory_cap``, an
+            unknown method, or one beside ``heads``.
     """
+    if method is not None:
+        find_method(method)
+        if heads is not None:
+            raise ValueError(f'heads and method={method!r} both name local heads: leave out one')
+        if method == 'e2e':
+            num_modules = _one_module(num_modules, boundaries, memory_cap)
     cfg = read_config(str(cfg)) if isinstance(cfg, (str, PathLike)) else deepcopy(cfg)
     wishes = zip(PARTITION_KEYS, (num_modules, boundaries, memory_cap), strict=True)
     partition = {key: value for key, value in wishes if value is not None}
@@ -68,6 +79,10 @@ def localize(
         cfg.merge_from_dict(local_types(cfg.model))
         cfg.model.local = ConfigDict()
     set_partition(cfg, **partition)
+    if num_modules == 1:  # whatever a schedule would say of local passes
+        cfg.model.local.pop('schedule', None)
+    if method is not None:
+        use_method(cfg, method)
     if heads is not None:
         cfg.model.local.heads = [ConfigDict(head) for head in heads]
     elif 'heads' not in cfg.model.local:
@@ -75,6 +90,22 @@ def localize(
         cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
     _add_imports(cfg, ['mmseg_infopro'])
     return cfg
+
+
+def _one_module(
+    num_modules: int | None, boundaries: Sequence[str] | None, memory_cap: int | str | None
+) -> int:
+    """Return K of end-to-end training.
+
+    Raises:
+        ValueError: Another partition was asked for.
+    """
+    if num_modules not in (None, 1) or boundaries or memory_cap is not None:
+        raise ValueError(
+            "method='e2e' trains end to end, in one module: leave num_modules, boundaries and "
+            'memory_cap out, or name another method'
+        )
+    return 1
 
 
 def _wrapper_modules(model: Mapping[str, Any]) -> list[str]:
@@ -130,13 +161,57 @@ def add_partition_arguments(parser: ArgumentParser) -> None:
         '--boundaries', nargs='+', metavar='UNIT', help='units after which a local module ends'
     )
     group.add_argument('--memory-cap', metavar='BYTES', help="the fewest modules that fit '11GiB'")
+    add_method_argument(parser)
 
 
 def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
     """Return the local form that a command line asks for; the config itself without a wish."""
     partition = {key: getattr(args, key) for key in PARTITION_KEYS}
-    wished = any(wish is not None for wish in partition.values())
-    return localize(cfg, **partition) if wished else cfg
+    if all(wish is None for wish in partition.values()):
+        if args.method in (None, 'e2e'):
+            return cfg if args.method is None else localize(cfg, method='e2e')
+        partition = own_partition(cfg)
+    return localize(cfg, **partition, method=args.method)
+
+
+def own_partition(cfg: Config) -> dict[str, Any]:
+    """Return the one of :data:`PARTITION_KEYS` that a config has.
+
+    Raises:
+        ValueError: It has none.
+    """
+    local = cfg.model.get('local') or {}
+    found = {key: local[key] for key in PARTITION_KEYS if local.get(key) is not None}
+    if not found:
+        raise ValueError(
+            'the config has no local modules: say --num-modules, --boundaries or --memory-cap '
+            'beside --method'
+        )
+    return found
+
+
+def apply_method(cfg: Config, method: str | None) -> Config:
+    """Return a config with a method, for commands that choose the partition themselves.
+
+    Raises:
+        ValueError: There is no such method, or it has no local modules.
+    """
+    if method is None:
+        return cfg
+    if method == 'e2e':
+        raise ValueError('--method e2e is end-to-end training, which is a row of its own anyway')
+    is_cut = 'local' in cfg.model
+    partition = own_partition(cfg) if is_cut else dict(num_modules=2)
+    return localize(cfg, **partition, method=method)
+
+
+def add_method_argument(parser: ArgumentParser) -> None:
+    """Let a command line name a method."""
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help=f"in place of the config's local heads, schedule and context: {', '.join(METHODS)}",
+    )
 
 
 def local_types(model: Mapping[str, Any]) -> dict[str, str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from ..measure.peaks import DryStep
 from ..measure.step_time import StepTimes
-from .methods import Trial
 from .pareto import Point
+from .ways import Trial
 
 Row = dict[str, Any]
 

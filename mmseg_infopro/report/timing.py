@@ -18,7 +18,7 @@ from ..config.step import step_shape
 from ..measure.real_step import RealStep, free_memory
 from ..measure.step_time import StepTimes, time_in_rounds
 from ..planning.batch import StepShape, training_batch
-from .methods import Trial
+from .ways import Trial
 
 SEED = 0
 """Of weights and batch."""

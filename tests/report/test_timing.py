@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 
 from mmseg_infopro.planning.batch import StepShape
-from mmseg_infopro.report.methods import Method, methods_to_compare, plan_trials
 from mmseg_infopro.report.timing import random_batch, real_config_step, time_trials
+from mmseg_infopro.report.ways import Method, methods_to_compare, plan_trials
 from tests.models import NUM_CLASSES, model_config
 
 
