@@ -10,6 +10,9 @@ from .tokens import Tokens, token_border, token_feature
 from .unrolled import Emit, Unit, UnrolledBackbone
 from .vit import embed_patches, layer_units
 
+RESIDUALS = ('drop_path',)
+"""Both branches of a layer go through it, one after the other."""
+
 
 def _embed(backbone: MAE, image: Tensor) -> Tokens:
     tokens, size = embed_patches(backbone, image)
@@ -19,13 +22,13 @@ def _embed(backbone: MAE, image: Tensor) -> Tokens:
 def beit_units(self: BEiT) -> tuple[Unit, ...]:
     """Return the units ``patch_embed`` and ``layers.{index}``."""
     embedding = Unit('patch_embed', embed_patches, ('patch_embed', 'cls_token'))
-    return embedding, *layer_units(self, Emit(token_feature))
+    return embedding, *layer_units(self, Emit(token_feature), RESIDUALS)
 
 
 def mae_units(self: MAE) -> tuple[Unit, ...]:
     """Return the units ``patch_embed`` and ``layers.{index}``."""
     embedding = Unit('patch_embed', _embed, ('patch_embed', 'cls_token', 'pos_embed'))
-    return embedding, *layer_units(self, Emit(token_feature))
+    return embedding, *layer_units(self, Emit(token_feature), RESIDUALS)
 
 
 def beit_example_size(self: BEiT) -> tuple[int, int]:

@@ -42,7 +42,9 @@ def mit_units(self: MixVisionTransformer) -> tuple[Unit, ...]:
             ends_stage = block == len(blocks) - 1
             owns = (path, f'layers.{stage}.2') if ends_stage else (path,)
             emits = (Emit(),) if ends_stage and stage in self.out_indices else ()
-            units.append(Unit(path, partial(_block, stage=stage, block=block), owns, emits))
+            run = partial(_block, stage=stage, block=block)
+            residuals = (f'{path}.attn.dropout_layer', f'{path}.ffn.dropout_layer')
+            units.append(Unit(path, run, owns, emits, residuals))
     return tuple(units)
 
 

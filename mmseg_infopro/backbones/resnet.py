@@ -21,6 +21,12 @@ def _block(backbone: nn.Module, x: Tensor, path: str) -> Tensor:
     return backbone.get_submodule(path)(x)
 
 
+def _branch_end(block: nn.Module) -> str:
+    """Return the name of the layer that ends a block's residual branch."""
+    plugins = getattr(block, 'after_conv3_plugin_names', None)
+    return plugins[-1] if plugins else str(getattr(block, 'norm3_name', block.norm2_name))
+
+
 def resnet_units(self: ResNet) -> tuple[Unit, ...]:
     """Return the stem and the residual blocks; a stage's last block emits its feature.
 
@@ -29,12 +35,13 @@ def resnet_units(self: ResNet) -> tuple[Unit, ...]:
     stem_paths = ('stem',) if self.deep_stem else ('conv1', self.norm1_name)
     units = [Unit('stem', _stem, stem_paths)]
     for stage, layer_name in enumerate(self.res_layers):
-        depth = len(getattr(self, layer_name))
-        for block in range(depth):
+        layers = getattr(self, layer_name)
+        for block, layer in enumerate(layers):
             path = f'{layer_name}.{block}'
-            ends_stage = block == depth - 1 and stage in self.out_indices
+            ends_stage = block == len(layers) - 1 and stage in self.out_indices
             emits = (Emit(),) if ends_stage else ()
-            units.append(Unit(path, partial(_block, path=path), (path,), emits))
+            residuals = (f'{path}.{_branch_end(layer)}',)
+            units.append(Unit(path, partial(_block, path=path), (path,), emits, residuals))
     return tuple(units)
 
 

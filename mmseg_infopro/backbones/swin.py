@@ -47,7 +47,9 @@ def swin_units(self: SwinTransformer) -> tuple[Unit, ...]:
             path, norm = f'stages.{stage}.blocks.{block}', f'norm{stage}'
             ends_stage = block == depth - 1 and stage in self.out_indices
             emits = (Emit(partial(_feature, norm=norm), (norm,)),) if ends_stage else ()
-            units.append(Unit(path, partial(_block, path=path), (path,), emits))
+            # The attention's shortcut is added outside of it, the FFN's inside.
+            residuals = (f'{path}.attn', f'{path}.ffn.dropout_layer')
+            units.append(Unit(path, partial(_block, path=path), (path,), emits, residuals))
         if layers.downsample:
             path = f'stages.{stage}.downsample'
             units.append(Unit(path, partial(_downsample, path=path), (path,)))

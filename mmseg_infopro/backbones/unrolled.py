@@ -43,13 +43,15 @@ class Unit:
     ``apply(backbone, state)`` is a pure function that looks its layers up in the backbone at call
     time (a Runner replaces layers after construction and EMA copies the model, so that a captured
     layer would go stale) and never writes into a container that it was given. ``owns`` lists the
-    module paths and bare parameters that it uses, ``emits`` the features read off its state.
+    module paths and bare parameters that it uses, ``emits`` the features read off its state,
+    ``residuals`` the paths of those modules that return a residual branch as it is added.
     """
 
     name: str
     apply: Callable[[nn.Module, State], State]
     owns: tuple[str, ...]
     emits: tuple[Emit, ...] = ()
+    residuals: tuple[str, ...] = ()
 
 
 class UnrolledBackbone(nn.Module, ABC):

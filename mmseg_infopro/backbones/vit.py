@@ -29,15 +29,24 @@ def _layer(backbone: VisionTransformer | BEiT, state: Tokens, index: int) -> Tok
     return tokens, size
 
 
-def layer_units(self: VisionTransformer | BEiT, emit: Emit) -> list[Unit]:
-    """Return one unit per encoder layer, ``layers.{index}``; the last includes the final norm."""
+def layer_units(
+    self: VisionTransformer | BEiT, emit: Emit, residuals: tuple[str, ...]
+) -> list[Unit]:
+    """Return one unit per encoder layer, ``layers.{index}``; the last includes the final norm.
+
+    Args:
+        self: The backbone.
+        emit: Of each unit that emits a feature.
+        residuals: Those of a unit, by their paths in the layer.
+    """
     units = []
     for index in range(len(self.layers)):
         path = f'layers.{index}'
         has_norm = self.final_norm and index == len(self.layers) - 1
         owns = (path, self.norm1_name) if has_norm else (path,)
         emits = (emit,) if index in self.out_indices else ()
-        units.append(Unit(path, partial(_layer, index=index), owns, emits))
+        branches = tuple(f'{path}.{branch}' for branch in residuals)
+        units.append(Unit(path, partial(_layer, index=index), owns, emits, branches))
     return units
 
 
@@ -61,7 +70,8 @@ def vit_units(self: VisionTransformer) -> tuple[Unit, ...]:
         owns.append(self.pre_ln_name)
     emit = Emit(_feature)
     embedding = Unit('patch_embed', _embed, tuple(owns), (emit,) if self.out_origin else ())
-    return embedding, *layer_units(self, emit)
+    residuals = ('attn.dropout_layer', 'ffn.dropout_layer')
+    return embedding, *layer_units(self, emit, residuals)
 
 
 @MODELS.register_module()

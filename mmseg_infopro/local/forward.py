@@ -18,7 +18,7 @@ from ..upstream import decode_head_losses
 from .carried import Carried
 from .context import entered
 from .feature_flow import auxiliary_heads, neck_and_heads
-from .local_losses import Losses, local_losses, weighted
+from .local_losses import Losses, local_losses, measures_residuals, weighted
 from .modular import Modular
 from .module import module_layers
 from .schedule import AUXILIARY, Pass
@@ -89,12 +89,13 @@ def forward_module(
         start_stream(index)
     start, history = entered(model, index, carried)
     with torch.set_grad_enabled(not module.frozen and torch.is_grad_enabled()):
-        state, found, left = model.run_units(
+        state, found, left, residuals = model.run_units(
             model.backbone,
             module.whole_groups if run.recompute else module.groups,
             module.reads,
             frozenset() if index == tail else model.local_modules[tail].reads,
             start,
+            measures_residuals(model, index, run),
         )
     if index == tail:
         found |= {i: kept.feature(model.backbone) for i, kept in carried.retained.items()}
@@ -102,7 +103,7 @@ def forward_module(
     features = tuple(found.get(number) for number in range(len(emits)))
     with recomputing(neck_and_heads(model) if model.recomputes else ()):
         if index < tail:
-            losses = local_losses(model, index, state, carried, run)
+            losses = local_losses(model, index, state, carried, run, residuals)
             retained = {**carried.retained, **left}
             return (
                 losses,

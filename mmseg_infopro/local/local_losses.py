@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,22 @@ def head_name(head: Any) -> str:
     return getattr(head, 'local_name', type(head).__name__)
 
 
-def local_losses(model: Modular, index: int, state: State, carried: Carried, run: Pass) -> Losses:
+def measures_residuals(model: Modular, index: int, run: Pass) -> bool:
+    """Whether a head of a module that counts in a pass asks how large residual branches are."""
+    return index < len(model.boundaries) and any(
+        getattr(head, 'reads_residuals', False) and run.weight(index, head_name(head))
+        for head in border_heads(model, index)
+    )
+
+
+def local_losses(
+    model: Modular,
+    index: int,
+    state: State,
+    carried: Carried,
+    run: Pass,
+    residuals: Sequence[Tensor] = (),
+) -> Losses:
     """Return the weighted losses of a border's heads.
 
     Args:
@@ -43,6 +59,7 @@ def local_losses(model: Modular, index: int, state: State, carried: Carried, run
         state: What it leaves.
         carried: What it started from.
         run: The pass that it is part of.
+        residuals: ``mean(r^2)`` of the module's residual branches, where a head asks for them.
     """
     losses: Losses = {}
     border = model.backbone.border_features(state)
@@ -60,7 +77,7 @@ def local_losses(model: Modular, index: int, state: State, carried: Carried, run
         weight = run.weight(index, name)
         if not weight:
             continue
-        values = head_losses(head, border, carried.samples, carried.image, entry)
+        values = head_losses(head, border, carried.samples, carried.image, entry, residuals)
         for loss_name, loss_weight in loss_weights(head).items():
             values[f'lambda_{_without_loss(loss_name)}'] = carried.image.new_full((), loss_weight)
         if getattr(head, 'is_balanced', False):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from ..backbones import Feature, State, Unit, UnrolledBackbone
+from ..backbones.residuals import apply_measuring
 from ..recompute.function import recompute
 from ..recompute.operations import Saved
 from ..upstream import allow_compiled_graphs
@@ -22,7 +24,8 @@ def run_units(
     reads: Collection[int],
     retains: Collection[int],
     state: State,
-) -> tuple[State, dict[int, Feature], dict[int, Retained]]:
+    measures: bool = False,
+) -> tuple[State, dict[int, Feature], dict[int, Retained], list[Tensor]]:
     """Run the units of a module; nothing is detached.
 
     Args:
@@ -31,14 +34,18 @@ def run_units(
         reads: Features that the module's heads read.
         retains: Features that the tail reads, if this is not the tail.
         state: What the module starts from.
+        measures: Whether to measure the residual branches.
 
     Returns:
-        The state after the last unit, the features that were asked for, and those to be retained.
+        The state after the last unit, the features that were asked for, those to be retained, and
+        ``mean(r^2)`` of each residual branch r, if that was asked for.
     """
     features: dict[int, Feature] = {}
     retained: dict[int, Retained] = {}
+    residuals: list[Tensor] = []
     for position, group in enumerate(groups, start=1):
-        state = _run_group(backbone, group, state, position == len(groups))
+        state, own = _run_group(backbone, group, state, position == len(groups), measures)
+        residuals += own
         for index, emit in group.emits:
             if index in retains and emit.owns:
                 retained[index] = Retained(state, emit)
@@ -46,22 +53,45 @@ def run_units(
                 feature = emit.apply(backbone, state)
                 features |= {index: feature} if index in reads else {}
                 retained |= {index: Retained(feature)} if index in retains else {}
-    return state, features, retained
+    return state, features, retained, residuals
 
 
-def _run_group(backbone: UnrolledBackbone, group: UnitGroup, state: State, is_last: bool) -> State:
+def _run_group(
+    backbone: UnrolledBackbone, group: UnitGroup, state: State, is_last: bool, measures: bool
+) -> tuple[State, list[Tensor]]:
+    run = partial(_run_in_turn, backbone, group.units, measures)
     if group.saved == 'all' or not torch.is_grad_enabled():
-        return _run_in_turn(backbone, group.units, state)
-    run = partial(_run_in_turn, backbone, group.units)
+        return run(state)
     norms = [backbone.get_submodule(path) for path in group.norms]
     # The next module starts from what the last group returns, which so outlives this one's graph.
     return recompute(run, state, saved=cast(Saved, group.saved), norms=norms, lasting=is_last)
 
 
-def _run_in_turn(backbone: UnrolledBackbone, units: Sequence[Unit], state: State) -> State:
+def _run_in_turn(
+    backbone: UnrolledBackbone, units: Sequence[Unit], measures: bool, state: State
+) -> tuple[State, list[Tensor]]:
+    residuals: list[Tensor] = []
     for unit in units:
-        state = unit.apply(backbone, state)
-    return state
+        if measures:
+            state, own = apply_measuring(unit, backbone, state)
+            residuals += own
+        else:
+            state = unit.apply(backbone, state)
+    return state, residuals
+
+
+def check_compiled(heads: Iterable[Any]) -> None:
+    """Check that local heads ask for nothing that a compiled module does not give.
+
+    Raises:
+        ValueError: One reads residual branches, which hooks measure.
+    """
+    names = [type(head).__name__ for head in heads if getattr(head, 'reads_residuals', False)]
+    if names:
+        raise ValueError(
+            f'local.compile and the local head {names[0]} exclude each other: residual branches '
+            'cannot be measured inside of a compiled module; set local.compile=False'
+        )
 
 
 def compile_units(num_modules: int, settings: Mapping[str, Any]) -> Callable[..., Any]:

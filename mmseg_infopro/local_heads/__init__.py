@@ -8,6 +8,7 @@ from .linear_head import LinearHead
 from .mlp_head import MLPHead
 from .pixel_contrast_head import PixelContrastHead
 from .reconstruction_head import ReconstructionHead
+from .residual_penalty import ResidualPenalty
 from .similarity_head import SimilarityHead
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     'MLPHead',
     'PixelContrastHead',
     'ReconstructionHead',
+    'ResidualPenalty',
     'SimilarityHead',
     'build_local_heads',
     'head_losses',

@@ -148,22 +148,27 @@ def head_losses(
     data_samples: SampleList,
     image: Tensor,
     entry: Sequence[Tensor] = (),
+    residuals: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
     """Call a head's loss.
 
     Args:
         head: One with ``reads_image`` gets the normalized image as well, one with ``reads_entry``
-            what its module starts from.
+            what its module starts from, one with ``reads_residuals`` how large the module's
+            residual branches are.
         features: Of the border.
         data_samples: With the label maps.
         image: Normalized, ``(B, C, H, W)``.
         entry: The features at the border before, detached; the image for the first module.
+        residuals: ``mean(r^2)`` of each residual branch r, scalars.
     """
     read: dict[str, Any] = {}
     if getattr(head, 'reads_image', False):
         read['image'] = image
     if getattr(head, 'reads_entry', False):
         read['entry'] = entry
+    if getattr(head, 'reads_residuals', False):
+        read['residuals'] = residuals
     return head.loss(features, data_samples, {}, **read)
 
 

@@ -36,9 +36,10 @@ def peak_of_heads(
         recomputes: Whether convolutional layers of the heads recompute.
     """
     leaves = [as_leaf(feature) for feature in border]
+    residuals = [image.new_zeros(()).requires_grad_()]
 
     def step() -> None:
-        losses = [head_losses(head, leaves, samples, image, entry) for head in heads]
+        losses = [head_losses(head, leaves, samples, image, entry, residuals) for head in heads]
         _total(losses).backward()
 
     return peak_beyond(step, _viewed(heads, leaves) if recomputes else ())

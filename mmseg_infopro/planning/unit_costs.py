@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
 from ..backbones import numbered_emits, trace_backbone
+from ..backbones.residuals import apply_measuring
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads, takes_border
@@ -81,6 +83,7 @@ class _Measurement:
         movable: Auxiliary heads that read one feature, and which: they train in its module.
         fixed_aux: The others, which are taken for the tail's.
         features: Those that were emitted, by index.
+        measures: Whether a head asks how large residual branches are.
         emitting_units: The positions of the units that emitted them.
     """
 
@@ -113,6 +116,9 @@ class _Measurement:
                 for key, border in {self._key(item.boundary): item for item in borders}.items()
             }
         self.heads = {key: fake_copy(built, self.mode) for key, built in heads.items()}
+        self.measures = any(
+            getattr(head, 'reads_residuals', False) for built in heads.values() for head in built
+        )
         self.recomputes = recomputed != 'none'
         run_after = [*self.heads.values(), *neck_and_heads(self.model)]
         self.recomputed_heads = run_after if self.recomputes else []
@@ -135,9 +141,12 @@ class _Measurement:
         entry = [self.image]
         units = backbone.units()
         for unit, emits in zip(units, numbered_emits(units), strict=True):
-            own_peak, activations = alone.measure(backbone, unit, state)
+            # Of the units that the tail will have, too, which no head asks about.
+            run = partial(apply_measuring, unit) if self.measures else unit.apply
+            own_peak, activations = alone.measure(backbone, replace(unit, apply=run), state)
             with saved:
-                state = unit.apply(backbone, state)
+                left: Any = run(backbone, state)
+            state = left[0] if self.measures else left
             own = {index: emit.apply(backbone, state) for index, emit in emits}
             self.features |= tree_map_only(Tensor, as_leaf, own)
             self.emitting_units |= dict.fromkeys(own, len(measured))

@@ -26,7 +26,7 @@ from ..local.names import boundary_key, drop_other_heads, own_boundaries
 from ..local.schedules import build_schedule, check_phases_train
 from ..local.settings import LocalSettings, read_local_settings
 from ..local.step import local_train_step
-from ..local.units import compile_units, run_units
+from ..local.units import check_compiled, compile_units, run_units
 from ..local.update import unshared_parameters
 from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads
@@ -101,6 +101,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
             if border.index in trained:
                 heads = build_local_heads(settings.heads, border, defaults)
                 self.local_heads[boundary_key(border.boundary)] = heads
+        if settings.compile is not None:
+            check_compiled(head for heads in self.local_heads.values() for head in heads.children())
         fed = [(index, self.boundaries[index - 1]) for index in trained if index]
         entries = [trace.states[name] for name in ('', *self.boundaries)]
         self.context = build_contexts(settings.context, entries, fed)

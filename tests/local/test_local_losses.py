@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.local.by_formula import Formula, assert_close, gradients_of, stop, twins
-from tests.models import KeepGradients, batch, gradients
+from tests.cpu_amp import CpuAmpOptimWrapper
+from tests.local.by_formula import CONFIGS, Formula, assert_close, gradients_of, stop, twins
+from tests.models import KeepGradients, batch, build, gradients
 
 KINDS = pytest.mark.parametrize('kind', ['resnet', 'swin'])
 KS = pytest.mark.parametrize('num_modules', [2, 4])
@@ -100,3 +101,18 @@ def test_a_step_trains_with_the_local_loss(name, kind, num_modules):
 
     found, expected = step_and_formula(kind, num_modules, [dict(type=name, **settings)], local_loss)
     assert_close(found, expected)
+
+
+@KINDS
+def test_every_head_is_planned_for_and_trains_in_mixed_precision(kind):
+    heads = [dict(type=name, **settings) for name, (settings, _) in METHODS.items()]
+    cfg = CONFIGS[kind](2)
+    cfg['local'] = dict(num_modules=2, heads=[*heads, dict(type='ResidualPenalty', tau=1.0)])
+    model = build(cfg)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    log = model.train_step(batch(), CpuAmpOptimWrapper(optimizer=optimizer))
+    assert log['loss'].isfinite()
+    after = model.state_dict()
+    assert all(value.isfinite().all() for value in after.values())
+    assert not [n for n in model.module_parameters(0) if torch.equal(after[n], before[n])]
