@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from mmengine.config import Config
@@ -10,8 +11,32 @@ from mmengine.logging import MMLogger
 
 from ..local.phased_poly import PhasedPolyLR
 from ..local.schedule import Schedule
-from ..local.schedules import build_schedule
+from ..local.schedules import build_schedule, find_schedule
 from .walk import type_name
+
+
+def fill_max_iters(cfg: Config) -> None:
+    """Tell a config's schedule, in place, the iterations of the run, if it asks for them.
+
+    Raises:
+        ValueError: They are not known, or the schedule was told others.
+    """
+    schedule = cfg.model.local.get('schedule')
+    if schedule is None or 'max_iters' not in signature(find_schedule(schedule['type'])).parameters:
+        return
+    given, own = schedule.get('max_iters'), cfg.get('train_cfg', {}).get('max_iters')
+    if given is None and own is None:
+        raise ValueError(
+            f'local.schedule ({type_name(schedule)}) needs train_cfg.max_iters: train by '
+            'iterations (IterBasedTrainLoop), or set local.schedule.max_iters'
+        )
+    if given is not None and own is not None and given != own:
+        raise ValueError(
+            f'local.schedule.max_iters={given} is not the train_cfg.max_iters={own} of the run: '
+            'leave it out'
+        )
+    if given is None:
+        schedule['max_iters'] = own
 
 
 def fit_run_to_schedule(cfg: Config) -> None:

@@ -16,7 +16,7 @@ from .build import SEGMENTORS, build_end_to_end, is_local
 from .edit import enforce_cap, set_partition
 from .explain import explained_failure
 from .fit_cap import fit_cap, set_fit
-from .phases import fit_run_to_schedule
+from .phases import fill_max_iters, fit_run_to_schedule
 from .step import step_shape, updates_per_module
 
 
@@ -47,6 +47,8 @@ def resolve(cfg: Config) -> Config:
             f'{cfg.model.get("type")!r}; valid: {", ".join(SEGMENTORS.values())}, or a registered '
             'class derived from one'
         )
+    read_local_settings(cfg.model.local)  # raises if it cannot be read
+    fill_max_iters(cfg)
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
         fit = fit_cap(cfg, settings)

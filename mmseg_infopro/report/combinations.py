@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,29 +10,19 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.model import ExponentialMovingAverage
-from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
+from torch import multiprocessing as mp
 
-from ..config.build import build_model
 from ..config.resolve import resolve
 from ..config.step import dry_config_steps, step_shape
 from ..local.clock import at_iteration
-from ..measure.dry_step import without_accelerator
 from ..parallel.local_data_parallel import LocalDataParallel
-from ..planning.batch import StepShape
+from .tiny import NUM_STEPS, Differs, Run, make_batch
 
 WORKS = 'works'
-NUM_STEPS = 4
-"""Iterations of a trial; those of the configs' schedules are shares of them."""
-
 Check = Callable[[Config], None]
-
-
-class Differs(AssertionError):
-    """A combination runs, but not as it must."""
 
 
 def try_all(
@@ -64,80 +53,34 @@ def _cell(check: Check, cfg: Config) -> str:
     return WORKS
 
 
-def make_batch(shape: StepShape, seed: int) -> dict[str, Any]:
-    """Return a batch of random images and labels."""
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
-
-    generator = torch.Generator().manual_seed(seed)
-    samples = []
-    for _ in range(shape.batch_size):
-        label = torch.randint(0, 3, (1, *shape.crop), generator=generator)
-        sample = SegDataSample(metainfo=dict(img_shape=shape.crop, ori_shape=shape.crop))
-        sample.gt_sem_seg = PixelData(data=label)
-        samples.append(sample)
-    images = [
-        torch.randint(0, 256, (3, *shape.crop), generator=generator, dtype=torch.uint8)
-        for _ in range(shape.batch_size)
+def as_markdown(table: dict[str, dict[str, str]]) -> str:
+    """Return the table, what is refused as a footnote with its reason."""
+    titles = list(next(iter(table.values())))
+    reasons: list[str] = []
+    lines = [
+        '# What every method combines with',
+        '',
+        'Made by `python tools/combinations.py --out docs/combinations.md`: each method, cut into',
+        'three modules, takes four steps on one tiny network in each combination. Updates per',
+        'module and recomputing must give the same weights bit for bit, a resume those of a',
+        'straight run, two processes equal ones; a plan must stay within its cap.',
+        '',
+        f'| method | {" | ".join(titles)} |',
+        f'|---|{"---|" * len(titles)}',
     ]
-    return dict(inputs=images, data_samples=samples)
+    for name, cells in table.items():
+        shown = [_shown(cells[title], reasons) for title in titles]
+        lines.append(f'| {name} | {" | ".join(shown)} |')
+    lines += ['', *(f'{number}. {reason}' for number, reason in enumerate(reasons, start=1))]
+    return '\n'.join(lines).rstrip() + '\n'
 
 
-class Run:
-    """A model in training, without a Runner.
-
-    Args:
-        cfg: Its config.
-        wrapper: Changes to ``optim_wrapper``.
-        local: Changes to ``model.local``.
-    """
-
-    def __init__(self, cfg: Config, wrapper: dict[str, Any] | None = None, **local: Any) -> None:
-        self.cfg = deepcopy(cfg)
-        self.cfg.model.local.update(local)
-        self.cfg.optim_wrapper.update(wrapper or {})
-        with quiet_generators():
-            torch.manual_seed(0)
-            self.model = build_model(self.cfg.model)
-        self.model.train()
-        settings = without_accelerator(self.cfg.optim_wrapper)
-        self.optim_wrapper: OptimWrapper = build_optim_wrapper(self.model, settings)
-
-    def train(self, iterations: Sequence[int] = range(NUM_STEPS), wrapped: Any = None) -> Run:
-        """Take some steps, each with its own random numbers.
-
-        Raises:
-            Differs: A loss or a weight is not finite.
-        """
-        for iteration in iterations:
-            batch = make_batch(step_shape(self.cfg), iteration)
-            torch.manual_seed(iteration)
-            with at_iteration(iteration):
-                log = (wrapped or self.model).train_step(batch, self.optim_wrapper)
-            if not log['loss'].isfinite():
-                raise Differs(f'the loss of iteration {iteration} is {log["loss"].item()}')
-        for name, value in self.model.state_dict().items():
-            if not value.isfinite().all():
-                raise Differs(f'{name} is not finite')
-        return self
-
-    def must_equal(self, other: Run) -> None:
-        """Check that two runs ended with the same weights, bit for bit.
-
-        Raises:
-            Differs: They did not.
-        """
-        mine, others = self.model.state_dict(), other.model.state_dict()
-        for name in mine:
-            if not torch.equal(mine[name], others[name]):
-                raise Differs(f'{name} is another')
-
-
-@contextmanager
-def quiet_generators() -> Iterator[None]:
-    """Context that leaves torch's generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        yield
+def _shown(cell: str, reasons: list[str]) -> str:
+    if cell == WORKS:
+        return cell
+    if cell not in reasons:
+        reasons.append(cell)
+    return f'{cell.partition(":")[0]} ({reasons.index(cell) + 1})'
 
 
 def _steps(cfg: Config) -> None:
@@ -216,7 +159,9 @@ CHECKS: dict[str, Check] = {
 def _try_in_two_processes(cfgs: dict[str, Config]) -> dict[str, str]:
     with TemporaryDirectory() as folder:
         texts = {name: cfg.to_dict() for name, cfg in cfgs.items()}
-        mp.spawn(_in_process, args=(folder, texts), nprocs=2)
+        mp.spawn(  # type: ignore[attr-defined]
+            _in_process, args=(folder, texts), nprocs=2
+        )
         return torch.load(Path(folder, 'cells.pth'))
 
 

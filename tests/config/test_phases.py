@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmseg_infopro.config.phases import fit_run_to_schedule
+from mmseg_infopro.config.phases import fill_max_iters, fit_run_to_schedule
 from tests.models import build, model_config
 
 POLY = dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=100, by_epoch=False)
@@ -35,6 +35,30 @@ def test_runs_whose_tail_trains_from_the_start_stay_as_they_are(schedule):
     cfg, before = config(schedule), config(schedule)
     fit_run_to_schedule(cfg)
     assert cfg.to_dict() == before.to_dict()
+
+
+def test_a_schedule_is_told_the_iterations_of_the_run():
+    cfg = config(dict(type='Sequential'))
+    fill_max_iters(cfg)
+    assert cfg.model.local.schedule.max_iters == 100
+    fill_max_iters(cfg)
+    cfg = config(dict(type='Overlapping'))
+    fill_max_iters(cfg)
+    assert 'max_iters' not in cfg.model.local.schedule
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'train_cfg', 'message'),
+    [
+        (dict(max_iters=50), dict(max_iters=100), 'max_iters=50 is not the .*max_iters=100'),
+        (dict(), dict(max_epochs=3), r'needs train_cfg\.max_iters: train by iter'),
+    ],
+)
+def test_iterations_that_are_not_known_are_asked_for(schedule, train_cfg, message):
+    cfg = config(dict(type='Sequential', **schedule))
+    cfg.train_cfg = train_cfg
+    with pytest.raises(ValueError, match=message):
+        fill_max_iters(cfg)
 
 
 def test_a_period_that_cuts_an_accumulation_is_refused():
