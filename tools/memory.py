@@ -82,7 +82,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     headers = ['', 'peak', 'share', 'weights', 'grads', 'optim.', 'activ.', 'FLOPs']
     measured = [key for key in ('allocated', 'reserved') if key in first]
     for header in (*headers, *(f'CUDA {key}' for key in measured)):
-        table.add_column(header, justify='right' if header else 'left')
+        table.add_column(header, justify='right' if header else 'left', overflow='fold')
     for row in rows:
         parts = ('parameters', 'gradients', 'optimizer_state', 'activations')
         cells = [f'{row["total"] / size:.2f}', f'{row["total"] / first["total"]:.1%}']

@@ -10,7 +10,8 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..local.reached import kind_of_step, reached_parameters
+from ..local.reached import reached_parameters
+from ..local.schedule_checks import kind_of_step
 from ..local.step import step_passes
 from .gradient_faults import Fault, describe_fault, find_faults, matches
 from .gradient_watch import GradientWatch

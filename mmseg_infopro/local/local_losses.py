@@ -43,6 +43,15 @@ def measures_residuals(model: Modular, index: int, run: Pass) -> bool:
     )
 
 
+def head_names(model: Modular) -> list[list[str]]:
+    """Return the names of each module's local heads; of the tail, its decode head's."""
+    local = [
+        [head_name(head) for head in border_heads(model, index)]
+        for index in range(len(model.boundaries))
+    ]
+    return [*local, [type(model.decode_head).__name__]]
+
+
 def local_losses(
     model: Modular,
     index: int,
@@ -78,6 +87,11 @@ def local_losses(
         if not weight:
             continue
         values = head_losses(head, border, carried.samples, carried.image, entry, residuals)
+        if not any('loss' in key for key in values):
+            raise ValueError(
+                f'the local head {name} returns {", ".join(values) or "nothing"}: only keys with '
+                "'loss' in them count"
+            )
         for loss_name, loss_weight in loss_weights(head).items():
             values[f'lambda_{_without_loss(loss_name)}'] = carried.image.new_full((), loss_weight)
         if getattr(head, 'is_balanced', False):

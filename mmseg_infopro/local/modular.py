@@ -17,6 +17,8 @@ class Modular(Protocol):
     boundaries: tuple[str, ...]
     context: Any
     data_preprocessor: Any
+    decode_head: Any
+    kinds_of_step: set[Any]
     local_heads: Any
     local_modules: tuple[Any, ...]
     recomputes: bool

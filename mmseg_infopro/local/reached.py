@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .local_losses import border_heads, head_name
 from .modular import Modular
@@ -40,11 +39,3 @@ def _silent_paths(model: Modular, index: int, run: Pass) -> list[str]:
     if not run.weight(index, AUXILIARY):
         paths.append('auxiliary_head.')
     return paths
-
-
-def kind_of_step(passes: Sequence[Pass]) -> Any:
-    """Return what steps have in common that reach the same parameters in the same passes."""
-    return tuple(
-        (run.first, run.last, run.trains, frozenset(key for key, w in run.weights.items() if w))
-        for run in passes
-    )

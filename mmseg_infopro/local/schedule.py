@@ -87,6 +87,8 @@ def check_passes(passes: Sequence[Pass], num_modules: int) -> None:
         ValueError: One begins or ends at a module that is not there, begins before any pass has
             reached its border, or weighs modules that are not in it; or none trains.
     """
+    if not (isinstance(passes, Sequence) and all(isinstance(run, Pass) for run in passes)):
+        raise TypeError(f'a schedule must return a list of Pass, got {passes!r}')
     reached = 0
     for run in passes:
         if not 0 <= run.first <= run.last < num_modules:

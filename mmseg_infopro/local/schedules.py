@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from .overlapping import Overlapping
@@ -127,6 +128,17 @@ def build_schedule(cfg: Mapping[str, Any], boundaries: Sequence[str]) -> Schedul
     arguments = {key: value for key, value in cfg.items() if key != 'type'}
     if arguments.get('borders') is not None:
         arguments['borders'] = [_border_index(name, boundaries) for name in arguments['borders']]
+    if not (isinstance(schedule_class, type) and issubclass(schedule_class, Schedule)):
+        raise ValueError(
+            f'local.schedule.type must be a subclass of Schedule, got {schedule_class!r}'
+        )
+    known = list(signature(schedule_class).parameters)
+    unknown = [key for key in arguments if key not in known]
+    if unknown:
+        raise ValueError(
+            f'local.schedule ({schedule_class.__name__}) takes no {", ".join(unknown)}; valid: '
+            f'{", ".join(known) or "nothing"}'
+        )
     try:
         schedule = schedule_class(**arguments)
         for iteration in schedule.phases(num_modules).values():
@@ -134,25 +146,6 @@ def build_schedule(cfg: Mapping[str, Any], boundaries: Sequence[str]) -> Schedul
     except (TypeError, ValueError) as error:
         raise ValueError(f'local.schedule ({schedule_class.__name__}): {error}') from error
     return schedule
-
-
-def check_phases_train(schedule: Schedule, frozen: Sequence[bool]) -> None:
-    """Check that each phase trains something.
-
-    Args:
-        schedule: Of the model.
-        frozen: For each module, whether it has nothing to train.
-
-    Raises:
-        ValueError: One does not.
-    """
-    for name, iteration in schedule.phases(len(frozen)).items():
-        passes = [run for run in schedule(iteration, len(frozen)) if run.trains]
-        if all(frozen[index] for run in passes for index in run.modules):
-            raise ValueError(
-                f'local.schedule ({type(schedule).__name__}) has a phase, {name!r}, of frozen '
-                'modules only: give them no iterations'
-            )
 
 
 def find_schedule(kind: Any) -> type[Schedule]:

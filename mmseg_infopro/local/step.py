@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from torch import Tensor
 
@@ -13,9 +14,11 @@ from ..upstream import accumulative_counts, uncounted
 from .carried import Carried
 from .clock import current_iteration
 from .forward import forward_pass
+from .local_losses import head_names
 from .modular import Modular
 from .processes import ALONE, Processes
 from .schedule import Pass
+from .schedule_checks import check_new_kind, kind_of_step
 from .update import follow_backbone, module_updates
 
 
@@ -120,4 +123,10 @@ def step_passes(model: Modular, optim_wrapper: OptimWrapper) -> Sequence[Pass]:
     """Return the passes of the step that is due; steps of one update have those of its last."""
     iteration, accumulated = current_iteration(), accumulative_counts(optim_wrapper)
     last = iteration - iteration % accumulated + accumulated - 1
-    return model.schedule(last, len(model.boundaries) + 1)
+    passes = model.schedule(last, len(model.boundaries) + 1)
+    kind = kind_of_step(passes)
+    if kind not in model.kinds_of_step and model.boundaries:
+        message = check_new_kind(passes, head_names(model))
+        MMLogger.get_current_instance().warning(message)
+        model.kinds_of_step.add(kind)
+    return passes

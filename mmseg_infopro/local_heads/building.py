@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mmseg.registry import MODELS
@@ -75,6 +76,22 @@ def _head_class(cfg: Config) -> type | None:
 def _type_name(cfg: Config) -> str:
     kind = cfg['type']
     return kind if isinstance(kind, str) else kind.__name__
+
+
+def check_places(head_cfgs: Sequence[Config], num_borders: int) -> None:
+    """Check that heads stand at modules that have a border.
+
+    Raises:
+        ValueError: One does not.
+    """
+    for number, cfg in enumerate(head_cfgs):
+        name = f'local.heads[{number}] ({_type_name(cfg)})'
+        for place in _checked_places(name, cfg.get('at')) or ():
+            if num_borders and place >= num_borders:
+                raise ValueError(
+                    f'{name}: at names module {place}; those with local heads are 0 to '
+                    f'{num_borders - 1}'
+                )
 
 
 def _checked_places(name: str, places: Any) -> Sequence[int] | None:
@@ -175,7 +192,9 @@ def head_losses(
 def _build_head(cfg: dict[str, Any], border: Border, defaults: Config) -> nn.Module:
     head_class = _head_class(cfg)
     if head_class is None:
-        raise ValueError('it is not registered')
+        near = get_close_matches(cfg['type'], MODELS.module_dict, 1)
+        hint = f'did you mean {near[0]}, or ' if near else ''
+        raise ValueError(f'it is not registered; {hint}is its module in custom_imports?')
     known = {**defaults, **_border_arguments(cfg.get('in_index'), border.shapes), 'border': border}
     if 'in_channels' in cfg and cfg['in_channels'] != known['in_channels']:
         raise ValueError(

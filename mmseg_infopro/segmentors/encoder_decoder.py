@@ -20,16 +20,17 @@ from ..local.carried import Carried
 from ..local.clock import current_iteration
 from ..local.context import build_contexts, features_in_context
 from ..local.forward import border_features, forward_pass
-from ..local.local_losses import border_heads
+from ..local.local_losses import border_heads, head_names
 from ..local.module import LocalModule, cut_model, module_parameters
 from ..local.names import boundary_key, drop_other_heads, own_boundaries
-from ..local.schedules import build_schedule, check_phases_train
+from ..local.schedule_checks import check_phases
+from ..local.schedules import build_schedule
 from ..local.settings import LocalSettings, read_local_settings
 from ..local.step import local_train_step
 from ..local.units import check_compiled, compile_units, run_units
 from ..local.update import unshared_parameters
 from ..local_heads.border import borders_of
-from ..local_heads.building import build_local_heads
+from ..local_heads.building import build_local_heads, check_places
 from ..local_heads.defaults import head_defaults
 from ..planning.choosing import choose_boundaries
 from ..recompute.groups import read_recompute
@@ -71,6 +72,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         if settings.compile is not None and self.boundaries:
             self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
         self.schedule = build_schedule(settings.schedule, self.boundaries)
+        self.kinds_of_step: set[Any] = set()
         self.local_heads, self.context = nn.ModuleDict(), nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
         if self.boundaries or settings.recompute != 'none':
@@ -94,7 +96,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 'mmseg_infopro.resolve(cfg), as our tools do, with a memory_cap'
             )
         self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
-        check_phases_train(self.schedule, [module.frozen for module in self.local_modules])
+        check_places(settings.heads, len(self.boundaries))
         borders = borders_of(self.backbone, trace.borders, self.boundaries, in_channels)
         trained = [module.index for module in self.local_modules if not module.frozen]
         for border in borders:
@@ -103,6 +105,9 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 self.local_heads[boundary_key(border.boundary)] = heads
         if settings.compile is not None:
             check_compiled(head for heads in self.local_heads.values() for head in heads.children())
+        if self.boundaries:
+            frozen = [module.frozen for module in self.local_modules]
+            self.kinds_of_step |= check_phases(self.schedule, frozen, head_names(self))
         fed = [(index, self.boundaries[index - 1]) for index in trained if index]
         entries = [trace.states[name] for name in ('', *self.boundaries)]
         self.context = build_contexts(settings.context, entries, fed)

@@ -101,7 +101,7 @@ def test_neighbours_overlap_at_named_borders_only():
         (THREE, dict(type='Overlapping', borders=['c']), "names 'c', .* valid: a, b"),
         (THREE, dict(type='Overlapping', borders=[2]), 'borders must be some of 0 to 1'),
         (THREE, dict(type='Overlapping', cascade=0), 'cascade must be positive'),
-        (THREE, dict(type='Local', period=3), r'local.schedule \(Local\): .*argument'),
+        (THREE, dict(type='Local', period=3), r'local.schedule \(Local\) takes no period'),
     ],
 )
 def test_what_does_not_fit_is_refused(boundaries, cfg, message):
