@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -133,16 +134,24 @@ def run_tool(name: str, *args: object) -> int:
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs a tool in a folder of its own: `run('train', config, '--amp')`."""
     monkeypatch.chdir(tmp_path)
+    return partial(run_in_process, capfd)
 
-    def run_in_process(name: str, *args: object) -> Outcome:
-        capfd.readouterr()
-        try:
-            status = run_tool(name, *args)
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-        return Outcome(status, *capfd.readouterr())
 
-    return run_in_process
+@pytest.fixture
+def run_at_root(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs a tool as `run` does, in the root of the repository."""
+    monkeypatch.chdir(ROOT)
+    return partial(run_in_process, capfd)
+
+
+def run_in_process(capfd: pytest.CaptureFixture[str], name: str, *args: object) -> Outcome:
+    """Return what a user would see of a tool: importing all anew would take most of the time."""
+    capfd.readouterr()
+    try:
+        status = run_tool(name, *args)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    return Outcome(status, *capfd.readouterr())
 
 
 def metrics_file(outcome: Outcome) -> Path:

@@ -1,8 +1,6 @@
 """``tools/fit.py`` as a user calls it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,16 +22,11 @@ SMALL += ('model.decode_head.channels=16', 'model.auxiliary_head.in_channels=32'
 SMALL += ('model.auxiliary_head.channels=16',)
 
 
-def run(*arguments):
-    command = [sys.executable, '-W', 'ignore', 'tools/fit.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_it_says_what_fits_and_writes_a_config_that_does(tmp_path):
+def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
     figures, out = tmp_path / 'rows.json', tmp_path / 'fitting.py'
     cap = '11.6MB'
-    result = run(CONFIG, '--cap', cap, '--json', figures, '-o', out, *SMALL)
-    assert result.returncode == 0, result.stderr
+    result = run_at_root('fit', CONFIG, '--cap', cap, '--json', figures, '-o', out, *SMALL)
+    assert result.status == 0, result.err
     rows = {row['name']: row for row in json.loads(figures.read_text())}
     assert list(rows) == ['E2E', 'E2E with_cp', 'K=2']
     peak = dry_config_step(read_config(str(out), None)).peak.total
@@ -51,13 +44,13 @@ def test_it_says_what_fits_and_writes_a_config_that_does(tmp_path):
     assert dry_config_step(cfg).peak.total > parse_bytes(cap)
 
 
-def test_a_cap_that_nothing_fits(tmp_path):
+def test_a_cap_that_nothing_fits(run_at_root, tmp_path):
     out = tmp_path / 'fitting.py'
-    result = run(CONFIG, '--cap', '8MB', '-o', out, *SMALL)
-    assert 'which does not fit' in result.stdout
-    assert 'of parameters' in result.stdout
-    assert result.returncode == 2
-    assert 'was not written: nothing fits 8MB' in result.stderr
+    result = run_at_root('fit', CONFIG, '--cap', '8MB', '-o', out, *SMALL)
+    assert 'which does not fit' in result.out
+    assert 'of parameters' in result.out
+    assert result.status == 2
+    assert 'was not written: nothing fits 8MB' in result.err
     assert not out.exists()
 
 
@@ -70,11 +63,11 @@ def test_a_cap_that_nothing_fits(tmp_path):
         (['--cap', '9GiB', '-o', CONFIG], 'already exists: name another file, or say --force'),
     ],
 )
-def test_a_users_error_is_a_sentence(arguments, message):
-    result = run(CONFIG, *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert 'Traceback' not in result.stderr
+def test_a_users_error_is_a_sentence(run_at_root, arguments, message):
+    result = run_at_root('fit', CONFIG, *arguments)
+    assert result.status == 2
+    assert message in result.err
+    assert 'Traceback' not in result.err
 
 
 @pytest.mark.parametrize('limit', [0, 1, 3, 4, 5, 17])

@@ -13,16 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = 'mmseg::fcn/fcn_r50-d8_4xb2-40k_cityscapes-512x1024.py'
 
 
-def run(tool, *arguments):
-    command = [sys.executable, '-W', 'ignore', f'tools/{tool}.py', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_it_writes_a_short_config_that_inherits(tmp_path):
+def test_it_writes_a_short_config_that_inherits(run_at_root, tmp_path):
     out = tmp_path / 'new' / 'local.py'
-    result = run('localize', BASE, '--num-modules', 2, '-o', out)
-    assert result.returncode == 0, result.stderr
-    assert "boundaries=['layer" in result.stdout
+    result = run_at_root('localize', BASE, '--num-modules', 2, '-o', out)
+    assert result.status == 0, result.err
+    assert "boundaries=['layer" in result.out
     assert len(out.read_text().splitlines()) < 20
     cfg = read_config(str(out))
     assert cfg.model.type == 'InfoProEncoderDecoder'
@@ -30,12 +25,12 @@ def test_it_writes_a_short_config_that_inherits(tmp_path):
     assert cfg.model.local.num_modules == 2
 
 
-def test_a_file_is_inherited_by_its_relative_path(tmp_path):
+def test_a_file_is_inherited_by_its_relative_path(run_at_root, tmp_path):
     base = tmp_path / 'configs' / 'plain.py'
     base.parent.mkdir()
     base.write_text(f"_base_ = '{BASE}'\n")
     out = tmp_path / 'local.py'
-    assert run('localize', base, '--boundaries', 'layer2.0', '-o', out).returncode == 0
+    assert run_at_root('localize', base, '--boundaries', 'layer2.0', '-o', out).status == 0
     assert "_base_ = 'configs/plain.py'" in out.read_text()
     assert read_config(str(out)).model.local.boundaries == ['layer2.0']
 
@@ -49,32 +44,35 @@ def test_a_file_is_inherited_by_its_relative_path(tmp_path):
         ([], 'say --num-modules, --boundaries or --memory-cap'),
     ],
 )
-def test_a_partition_that_does_not_fit_writes_nothing(tmp_path, arguments, message):
-    result = run('localize', BASE, *arguments, '-o', tmp_path / 'local.py')
-    assert result.returncode == 2
-    assert message in result.stderr
+def test_a_partition_that_does_not_fit_writes_nothing(run_at_root, tmp_path, arguments, message):
+    result = run_at_root('localize', BASE, *arguments, '-o', tmp_path / 'local.py')
+    assert result.status == 2
+    assert message in result.err
     assert not (tmp_path / 'local.py').exists()
 
 
-def test_nothing_is_overwritten_unasked(tmp_path):
+def test_nothing_is_overwritten_unasked(run_at_root, tmp_path):
     (tmp_path / 'local.py').write_text('mine')
-    result = run('localize', BASE, '--num-modules', 2, '-o', tmp_path / 'local.py')
-    assert result.returncode == 2
-    assert 'already exists' in result.stderr
+    result = run_at_root('localize', BASE, '--num-modules', 2, '-o', tmp_path / 'local.py')
+    assert result.status == 2
+    assert 'already exists' in result.err
     assert (tmp_path / 'local.py').read_text() == 'mine'
 
 
 def test_coverage_counts_a_family(tmp_path):
     json_file, table = tmp_path / 'coverage.json', tmp_path / 'coverage.md'
     arguments = '--families', 'san', 'erfnet', '--num-modules', 2
-    result = run('coverage', *arguments, '--json', json_file, '--markdown', table)
+    # It starts processes, which import what they run.
+    words = [sys.executable, '-W', 'ignore', 'tools/coverage.py', *map(str, arguments)]
+    files = ['--json', str(json_file), '--markdown', str(table)]
+    result = subprocess.run([*words, *files], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     outcomes = {row['config']: row['local'] for row in json.loads(json_file.read_text())}
     assert sum('frozen CLIP' in str(outcome) for outcome in outcomes.values()) == 6
     assert '| san | 6 |' in table.read_text()
 
 
-def test_coverage_of_an_unknown_family_is_one_sentence():
-    result = run('coverage', '--families', 'nosuch')
-    assert result.returncode == 2
-    assert '--families nosuch is none of ann, apcnet' in result.stderr
+def test_coverage_of_an_unknown_family_is_one_sentence(run_at_root):
+    result = run_at_root('coverage', '--families', 'nosuch')
+    assert result.status == 2
+    assert '--families nosuch is none of ann, apcnet' in result.err

@@ -1,8 +1,6 @@
 """``tools/memory.py`` as a user calls it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,15 +16,12 @@ CONFIG = ROOT / 'configs/camvid/infopro_deeplabv3_r18.py'
 PARTS = ('parameters', 'gradients', 'optimizer_state', 'activations')
 
 
-def command(*arguments):
-    words = [sys.executable, '-W', 'ignore', 'tools/memory.py', *map(str, arguments)]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-
-
-def test_it_compares_local_modules_with_what_a_user_would_pick_instead(tmp_path):
+def test_it_compares_local_modules_with_what_a_user_would_pick_instead(run_at_root, tmp_path):
     figures, picture = tmp_path / 'peaks.json', tmp_path / 'memory.png'
-    result = command(CONFIG, '--num-modules', 2, 3, '--json', figures, '--picture', picture)
-    assert result.returncode == 0, result.stderr
+    result = run_at_root(
+        'memory', CONFIG, '--num-modules', 2, 3, '--json', figures, '--picture', picture
+    )
+    assert result.status == 0, result.err
     rows = json.loads(figures.read_text())
     assert [row['name'] for row in rows] == ['E2E', 'E2E with_cp', 'K=2', 'K=3']
     assert rows[1]['total'] < rows[0]['total'] < rows[1]['total'] + rows[0]['activations']
@@ -34,12 +29,12 @@ def test_it_compares_local_modules_with_what_a_user_would_pick_instead(tmp_path)
     assert rows[2]['total'] < rows[0]['total']
     assert all(row['total'] == sum(row[part] for part in PARTS) for row in rows)
     assert all(len(row['module_peaks']) == len(row['boundaries']) + 1 for row in rows[2:])
-    assert '100.0%' in result.stdout
-    assert "K=2: boundaries=['" in result.stdout
+    assert '100.0%' in result.out
+    assert "K=2: boundaries=['" in result.out
     assert Image.open(picture).width > 500
 
 
-def test_batch_crop_and_precision_can_be_changed(tmp_path):
+def test_batch_crop_and_precision_can_be_changed(run_at_root, tmp_path):
     totals = []
     for changes in (
         [],
@@ -48,8 +43,8 @@ def test_batch_crop_and_precision_can_be_changed(tmp_path):
         ['--amp', 'bfloat16'],
     ):
         figures = tmp_path / 'peaks.json'
-        result = command(CONFIG, '--num-modules', 2, '--json', figures, *changes)
-        assert result.returncode == 0, result.stderr
+        result = run_at_root('memory', CONFIG, '--num-modules', 2, '--json', figures, *changes)
+        assert result.status == 0, result.err
         totals.append(json.loads(figures.read_text())[0]['total'])
     as_it_is, more_images, smaller, half_precision = totals
     assert more_images > 1.5 * as_it_is
@@ -68,11 +63,11 @@ def test_batch_crop_and_precision_can_be_changed(tmp_path):
         ([CONFIG, '--picture', 'm.txt'], '--picture must end in .png, .svg, .pdf, got m.txt'),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(arguments, message):
-    result = command(*arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert 'Traceback' not in result.stderr
+def test_what_does_not_fit_is_one_sentence(run_at_root, arguments, message):
+    result = run_at_root('memory', *arguments)
+    assert result.status == 2
+    assert message in result.err
+    assert 'Traceback' not in result.err
 
 
 def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
