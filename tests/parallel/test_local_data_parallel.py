@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
+from mmseg_infopro.local.clock import at_iteration
 from mmseg_infopro.parallel import LocalDataParallel
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import BN, GN, batch, build, gradients, model_config
@@ -29,6 +31,12 @@ PARTITIONS: dict[int, list[str]] = {
     1: [],
     2: ['layer2.1'],
     4: ['stem', 'layer2.0', 'layer4.0'],
+}
+SCHEDULES: dict[str, dict[str, Any]] = {
+    'Local': dict(type='Local'),
+    'Overlapping': dict(type='Overlapping'),
+    'PeriodicGlobal': dict(type='PeriodicGlobal', period=2),
+    'Sequential': dict(type='Sequential', shares=[1, 1, 1, 0], max_iters=3),
 }
 STEPS = 3
 MAX_NORM = 0.1  # less than any gradient's
@@ -44,9 +52,10 @@ class Case:
     scales_loss: bool = False
     frozen: int | None = None
     clips: bool = False
+    schedule: str = 'Local'
 
     def model(self, seed: int = 0) -> Any:
-        model = model_of(self.num_modules, seed=seed)
+        model = model_of(self.num_modules, seed=seed, schedule=SCHEDULES[self.schedule])
         if self.frozen is not None:
             for parameter in model.module_parameters(self.frozen).values():
                 parameter.requires_grad_(False)
@@ -61,6 +70,7 @@ CASES = {
     'loss scaling': Case(4, scales_loss=True),
     'frozen first module': Case(4, frozen=0),
     'frozen tail': Case(4, frozen=3, accumulative_counts=2),
+    **{f'K=4, {name}': Case(4, schedule=name) for name in SCHEDULES if name != 'Local'},
 }
 
 
@@ -70,10 +80,11 @@ class ScalingOptimWrapper(CpuAmpOptimWrapper):
     optim_context = OptimWrapper.optim_context
 
 
-def model_of(num_modules: int, norm: dict[str, Any] = GN, **overrides: Any) -> Any:
-    return build(
-        model_config(local=dict(boundaries=PARTITIONS[num_modules]), norm=norm), **overrides
-    )
+def model_of(
+    num_modules: int, norm: dict[str, Any] = GN, seed: int = 0, schedule: Any = None
+) -> Any:
+    local = dict(boundaries=PARTITIONS[num_modules], schedule=schedule or SCHEDULES['Local'])
+    return build(model_config(local=local, norm=norm), seed)
 
 
 def joined_batch(step: int) -> dict[str, Any]:
@@ -100,7 +111,10 @@ def train(
     optim_wrapper = optim_wrapper_type(optimizer=optimizer, **kwargs)
     seen: list[dict[str, torch.Tensor]] = []
     optimizer.register_step_pre_hook(lambda *_: seen.append(gradients(model)))
-    logs = [sorted(wrapper.train_step(data, optim_wrapper)) for data in batches]
+    logs = []
+    for step, data in enumerate(batches):
+        with at_iteration(step // kwargs.get('accumulative_counts', 1)):
+            logs.append(sorted(wrapper.train_step(data, optim_wrapper)))
     return seen, deepcopy(model.state_dict()), logs
 
 
@@ -200,12 +214,17 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 @pytest.mark.parametrize('name', CASES)
 def test_two_processes_equal_one_on_the_joined_batch(both: list[dict[str, Any]], name: str) -> None:
     case = CASES[name]
-    gradients_by_hand, weights_by_hand = train_by_hand(case.num_modules, case.frozen, case.clips)
+    if case.schedule == 'Local':
+        wanted_gradients, wanted_weights = train_by_hand(case.num_modules, case.frozen, case.clips)
+    else:  # whose formula a single process is compared with elsewhere
+        model = case.model()
+        alone: Any = SimpleNamespace(module=model, train_step=model.train_step)
+        wanted_gradients, wanted_weights, _ = train(alone, list(map(joined_batch, range(STEPS))))
     for results in both:
         seen, weights, *_ = results[name]
-        for step, wanted in zip(seen, gradients_by_hand, strict=True):
+        for step, wanted in zip(seen, wanted_gradients, strict=True):
             assert_close(step, wanted)
-        assert_close(weights, weights_by_hand)
+        assert_close(weights, wanted_weights)
 
 
 @pytest.mark.parametrize('name', CASES)
