@@ -37,6 +37,13 @@ def main() -> None:
     written = export(read_config(args.config, args.cfg_options), args.checkpoint, args.out)
     print(f'written: {written.config}')
     print(f'written: {written.checkpoint}')
+    if not written.is_plain:
+        print(
+            'warning: local.context changes what the network predicts, and mmsegmentation has '
+            'nothing like it: the model keeps its type, and needs mmseg_infopro',
+            file=sys.stderr,
+        )
+        return
     print('the plain model gives the same logits for a random image, bit for bit')
     if written.remaining:
         print(

@@ -42,6 +42,27 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     return build_model(model_cfg)
 
 
+def for_prediction(local: Mapping[str, Any]) -> ConfigDict:
+    """Return what of ``model.local`` prediction needs: nothing, or a context and its partition.
+
+    Args:
+        local: With boundaries, where there is a context.
+
+    Raises:
+        ValueError: There is a context, and the boundaries are not known.
+    """
+    if local.get('context') is None:
+        return ConfigDict(boundaries=[], warm_start=True)
+    if local.get('boundaries') is None:
+        raise ValueError(
+            'local.context changes what the modules predict from, so local.boundaries must be '
+            'those that it was trained with: take the config that the run has dumped in its work '
+            'dir'
+        )
+    kept = {key: local[key] for key in ('boundaries', 'context', 'heads') if key in local}
+    return ConfigDict(kept)
+
+
 def model_class(model_cfg: Mapping[str, Any]) -> type | None:
     """Return the class that a ``type`` of mmseg's models stands for; None if there is none."""
     kind = model_cfg.get('type')

@@ -140,6 +140,7 @@ def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
             shape,
             settings.recompute,
             updates_per_module(cfg, settings),
+            settings.context,
         )
 
 

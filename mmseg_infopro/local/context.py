@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 from mmengine.registry import Registry
@@ -13,7 +14,7 @@ from .carried import Carried, detached
 from .modular import Modular
 from .names import boundary_key
 
-CONTEXTS = Registry('local context', locations=['mmseg_infopro.local'])
+CONTEXTS = Registry('local context', locations=['mmseg_infopro.local.context_supply'])
 """Contexts by name, for ``local.context=dict(type=...)``."""
 
 
@@ -46,7 +47,10 @@ class Context(nn.Module):
 
 
 def build_contexts(
-    cfg: Mapping[str, Any] | None, entries: Sequence[Any], modules: Sequence[tuple[int, str]]
+    cfg: Mapping[str, Any] | None,
+    entries: Sequence[Any],
+    modules: Sequence[tuple[int, str]],
+    defaults: Mapping[str, Any],
 ) -> nn.ModuleDict:
     """Build ``local.context`` for each module that has one.
 
@@ -54,6 +58,7 @@ def build_contexts(
         cfg: With its ``type``, a name or a class; None builds nothing.
         entries: What each module starts from, see :class:`Context`.
         modules: Those to feed, by number, each with the boundary that it begins behind.
+        defaults: What the model knows (norm, ...); a context takes what its constructor names.
 
     Raises:
         ValueError: There is no such context, or it does not fit.
@@ -64,9 +69,11 @@ def build_contexts(
     kind = cfg['type']
     context_class = CONTEXTS.get(kind) if isinstance(kind, str) else kind
     if context_class is None:
-        known = ', '.join(sorted(CONTEXTS.module_dict))
-        raise ValueError(f'local.context.type must be one of {known}, got {kind!r}')
-    arguments = {key: value for key, value in cfg.items() if key != 'type'}
+        names = ', '.join(sorted(CONTEXTS.module_dict))
+        raise ValueError(f'local.context.type must be one of {names}, got {kind!r}')
+    taken = signature(context_class).parameters
+    known = {key: value for key, value in defaults.items() if key in taken}
+    arguments = {**known, **{key: value for key, value in cfg.items() if key != 'type'}}
     for index, boundary in modules:
         try:
             context = context_class(entries[: index + 1], **arguments)

@@ -55,21 +55,31 @@ def drop_other_heads(
     prefix: str,
     boundaries: Collection[str],
     own: Sequence[str],
+    has_context: bool,
     warm_start: bool,
 ) -> None:
-    """Remove from ``state_dict`` the local heads that a model does not have.
+    """Remove from ``state_dict`` the local heads and contexts that a model does not have.
 
     Args:
         state_dict: To load; changed in place.
         prefix: Of the model's names in it.
         boundaries: Of the model.
         own: Those that have local heads.
+        has_context: Whether the model has contexts.
         warm_start: Whether the checkpoint may be of another partition.
 
     Raises:
-        ValueError: It is of another partition, and no warm start was asked for.
+        ValueError: It is of another partition, or only one of both has contexts, and no warm
+            start was asked for.
     """
     trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
+    contexts = [name for name in state_dict if name.startswith(f'{prefix}context.')]
+    if not warm_start and bool(contexts) != has_context:
+        states = ('with', 'without') if contexts else ('without', 'with')
+        raise ValueError(
+            f'the checkpoint was trained {states[0]} local.context, and the model is {states[1]}; '
+            'set model.local.warm_start=True to start from it with fresh contexts or none'
+        )
     if not warm_start:
         remedy = 'set model.local.warm_start=True to start from it with fresh local heads'
         check_same_partition(trained, own, 'the checkpoint', remedy)
@@ -77,3 +87,5 @@ def drop_other_heads(
         boundary = trained_boundaries([name.removeprefix(prefix)])
         if boundary and boundary[0] not in boundaries:
             del state_dict[name]
+    for name in contexts if warm_start and not has_context else ():
+        del state_dict[name]

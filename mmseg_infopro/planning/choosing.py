@@ -66,6 +66,7 @@ def choose_boundaries(
         shape,
         settings.recompute,
         settings.update_per_module,
+        settings.context,
     )
     boundaries = plan_boundaries(step, num_modules)
     logger = MMLogger.get_current_instance()

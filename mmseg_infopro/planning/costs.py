@@ -31,6 +31,8 @@ class UnitBytes:
         name: Of the unit.
         saved: Activations that it keeps for its backward pass.
         state: What it passes on; a module keeps the state that it starts from.
+        context: What a module that begins behind it holds of a context: activations of the
+            embeddings, and what they read of earlier modules.
         gradients: Of its parameters; they stay from its backward pass to the optimizer step.
         retained: Features that a later module reads.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
@@ -50,6 +52,7 @@ class UnitBytes:
     name: str
     saved: int
     state: int = 0
+    context: int = 0
     gradients: int = 0
     retained: int = 0
     heads: int = 0

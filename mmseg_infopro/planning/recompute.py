@@ -146,7 +146,8 @@ class _Modules:
     def _room(self, start: int) -> int:
         """Return the bytes of the cap that are left to a module which begins at ``start``."""
         units, step = self.step.units, self.step
-        left = self.retained[start] + (units[start - 1].state if start else 0)
+        left = self.retained[start]
+        left += units[start - 1].state + units[start - 1].context if start else 0
         if not step.updates_per_module:
             left += self.gradients[start] + self.head_parameters
         return self.cap - left

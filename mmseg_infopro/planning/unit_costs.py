@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from ..backbones import numbered_emits, trace_backbone
 from ..backbones.residuals import apply_measuring
+from ..local.context import build_contexts
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads, takes_border
+from ..measure.dry_step import peak_beyond
 from ..measure.fake import fake_copy
 from ..measure.undrawn import kept_generators, undrawn_weights
 from ..recompute.groups import GROUP_SIZES, Recompute
@@ -35,6 +38,7 @@ def measure_step(
     shape: StepShape,
     recomputed: Recompute = 'none',
     updates_per_module: bool = False,
+    context_cfg: Mapping[str, Any] | None = None,
 ) -> StepBytes:
     """Return the bytes of every unit and of the heads.
 
@@ -45,8 +49,10 @@ def measure_step(
         shape: Of the step.
         recomputed: ``local.recompute``, a word.
         updates_per_module: ``local.update_per_module``, where nothing stands in its way.
+        context_cfg: ``local.context``.
     """
     run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
+    run.add_contexts(context_cfg, head_defaults)
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         features = [run.features[index] for index in sorted(run.features)]
@@ -125,9 +131,29 @@ class _Measurement:
         with self.mode:
             self.samples = training_batch(shape)['data_samples']
             self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
+        self.contexts: dict[str, Any] = {}
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
         self.head_peaks: dict[Any, int] = {}
+
+    def add_contexts(self, cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> None:
+        """Measure contexts behind every unit, as if each one before were a module of its own."""
+        names, states = list(self.trace.states)[:-1], self.trace.states
+        for before, name in pairwise(names):
+            entries = [states[''], states[before], states[name]]
+            built = build_contexts(cfg, entries, [(2, name)], defaults)
+            for context in built.values():
+                self.contexts[name] = fake_copy(context, self.mode)
+
+    def _bytes_of_context(self, name: str, before: Any, state: Any) -> int:
+        """Return what a context holds in a module that begins behind a unit."""
+        if name not in self.contexts:
+            return 0
+        context = self.contexts[name]
+        kept = [self.image, before][2 - min(2, context.history) :]
+        start = tree_map_only(Tensor, as_leaf, state)
+        peak = peak_beyond(lambda: context(start, self.image, kept), tree_leaves([state, kept]))
+        return peak + context.history * num_bytes(tree_leaves(before))
 
     def _key(self, boundary: str) -> Any:
         """Return what borders with equal heads have in common."""
@@ -144,6 +170,7 @@ class _Measurement:
             # Of the units that the tail will have, too, which no head asks about.
             run = partial(apply_measuring, unit) if self.measures else unit.apply
             own_peak, activations = alone.measure(backbone, replace(unit, apply=run), state)
+            before = state
             with saved:
                 left: Any = run(backbone, state)
             state = left[0] if self.measures else left
@@ -159,6 +186,7 @@ class _Measurement:
                     unit.name,
                     saved=saved.take(),
                     state=num_bytes(tree_leaves(state)),
+                    context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     retained=num_bytes(tree_leaves(read)),
                     heads=self._peak_of_heads(unit.name, border, entry) if heads else 0,

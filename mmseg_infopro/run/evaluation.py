@@ -9,13 +9,13 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
-from ..config.build import build_end_to_end
-from ..config.edit import set_partition
+from ..config.build import build_model, for_prediction
+from ..config.pretrained import without_pretrained
 from ..datasets import check_data
 from ..parallel import choose_model_wrapper
 from ..segmentors.chunked_argmax import check_keeps_logits
 from .checkpoints import check_checkpoint
-from .weights import check_weights_fit, checkpoint_weights
+from .weights import check_context, check_weights_fit, checkpoint_weights
 
 TTA_MODES = ('ms', 'ms-flip')
 """Test-time augmentation: several scales, and each of them flipped as well."""
@@ -44,10 +44,10 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
     if missing:
         raise ValueError(f'the config has no {", ".join(f"test_{key}" for key in missing)}')
     weights = checkpoint_weights(check_checkpoint(checkpoint))
+    check_context(cfg.model, weights, checkpoint)
     if 'local' in cfg.model:
-        set_partition(cfg, boundaries=[])
-        cfg.model.local.warm_start = True
-    check_weights_fit(build_end_to_end(cfg), weights, checkpoint)
+        cfg.model.local = for_prediction(cfg.model.local)
+    check_weights_fit(build_model(without_pretrained(cfg.model)), weights, checkpoint)
     cfg.load_from, cfg.resume = checkpoint, False
     if tta is not None:
         use_tta(cfg, tta)

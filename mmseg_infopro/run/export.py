@@ -13,18 +13,18 @@ from tempfile import mkdtemp
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner, save_checkpoint
 from mmseg import registry
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..config.build import build_end_to_end
+from ..config.build import build_end_to_end, build_model, for_prediction
 from ..config.pretrained import without_pretrained
 from ..config.walk import DROPPED, replaced, walk
 from .checkpoints import check_checkpoint
-from .weights import check_weights_fit, checkpoint_weights
+from .weights import check_context, check_weights_fit, checkpoint_weights
 
 PACKAGE = __name__.partition('.')[0]
 PROBE_SIZE = (128, 128)
@@ -39,11 +39,19 @@ OF_A_RUN = ('work_dir', 'launcher', 'load_from', 'resume', 'model_wrapper_cfg', 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written, and what of it still needs this package."""
+    """What was written, and what of it still needs this package.
+
+    Attributes:
+        config: The file.
+        checkpoint: The file.
+        remaining: Types that mmsegmentation does not have.
+        is_plain: Whether the model is mmsegmentation's own; one with contexts is not.
+    """
 
     config: Path
     checkpoint: Path
     remaining: tuple[str, ...]
+    is_plain: bool = True
 
 
 def export(cfg: Config, checkpoint: str, out: Path) -> Export:
@@ -64,8 +72,12 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f'{out} already holds something: name a new or empty folder')
     opened = check_checkpoint(checkpoint)
-    weights = plain_state_dict(checkpoint_weights(opened))
-    ours = build_end_to_end(cfg)
+    weights = checkpoint_weights(opened)
+    check_context(cfg.model, weights, checkpoint)
+    if has_context(cfg):  # whose model has no plain equivalent: all of it stays
+        ours = build_model(without_pretrained(_model_of_prediction(cfg)))
+    else:
+        weights, ours = plain_state_dict(weights), build_end_to_end(cfg)
     check_weights_fit(ours, weights, checkpoint)
     ours.load_state_dict(weights, strict=False)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +95,7 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Export(out / names[0], out / names[1], remaining)
+    return Export(out / names[0], out / names[1], remaining, not has_context(cfg))
 
 
 def plain_config(cfg: Config) -> Config:
@@ -96,10 +108,14 @@ def plain_config(cfg: Config) -> Config:
         ValueError: A part of the model has no plain equivalent.
     """
     content = {key: value for key, value in cfg.to_dict().items() if key not in OF_A_RUN}
-    content['model'] = without_pretrained(content['model'])
-    content = replaced(content, _plain)
+    if has_context(cfg):
+        model = without_pretrained(_model_of_prediction(cfg)).to_dict()
+        content.pop('model')
+    else:
+        model = replaced(without_pretrained(content.pop('model')), _plain)
+    content = {**replaced(content, _plain), 'model': model}
     kept = list(own_types(content['model']))
-    if kept:
+    if kept and not has_context(cfg):
         raise ValueError(f'the model has no plain equivalent: it uses {", ".join(kept)}')
     imports = dict(cfg.get('custom_imports') or {})
     modules = imports.get('imports') or []
@@ -111,6 +127,15 @@ def plain_config(cfg: Config) -> Config:
     if modules:
         content['custom_imports'] = {**imports, 'imports': modules}
     return Config(content)
+
+
+def has_context(cfg: Config) -> bool:
+    """Whether a config's model has contexts, which change what it predicts."""
+    return (cfg.model.get('local') or {}).get('context') is not None
+
+
+def _model_of_prediction(cfg: Config) -> ConfigDict:
+    return ConfigDict({**cfg.model, 'local': for_prediction(cfg.model.local)})
 
 
 def plain_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

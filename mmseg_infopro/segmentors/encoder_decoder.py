@@ -110,7 +110,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
             self.kinds_of_step |= check_phases(self.schedule, frozen, head_names(self))
         fed = [(index, self.boundaries[index - 1]) for index in trained if index]
         entries = [trace.states[name] for name in ('', *self.boundaries)]
-        self.context = build_contexts(settings.context, entries, fed)
+        self.context = build_contexts(settings.context, entries, fed, defaults)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train on one batch, module by module; K=1 without recompute is the parent's step."""
@@ -188,7 +188,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
         own = own_boundaries(self)
-        drop_other_heads(state_dict, prefix, self.boundaries, own, self.warm_start)
+        has_context = bool(self.context)
+        drop_other_heads(state_dict, prefix, self.boundaries, own, has_context, self.warm_start)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

@@ -1,0 +1,174 @@
+"""Modules that also get the image, or what earlier modules started from."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmseg_infopro.config.build import for_prediction
+from mmseg_infopro.local.context_supply import as_map, maps_of
+from mmseg_infopro.planning.batch import StepShape
+from mmseg_infopro.planning.boundaries import module_peaks
+from mmseg_infopro.planning.unit_costs import measure_step
+from tests.local.by_formula import CONFIGS, Formula, assert_close, gradients_of, stop, twins
+from tests.models import KeepGradients, batch, build, dry_step_peak, gradients
+
+MODES = {
+    'E': dict(image=True, history=0),
+    'R1': dict(image=False, history=1),
+    'R1E': dict(image=True, history=1),
+    'R2': dict(image=False, history=2),
+}
+
+
+def context(mode):
+    return dict(type='ContextSupply', **MODES[mode])
+
+
+def embed(layers, x):
+    """Return convolution, norm and ReLU, once or several times, by their parameters alone."""
+    for layer in layers:
+        padding = layer.conv.kernel_size[0] // 2
+        x = F.conv2d(x, layer.conv.weight, padding=padding)
+        x = F.batch_norm(x, None, None, layer.norm.weight, layer.norm.bias, training=True).relu()
+    return x
+
+
+def supplied(formula, mode, index, state, inputs):
+    """Return what module ``index`` starts from: sg(h) + E(image) + sum R(sg(contexts))."""
+    supply = formula.model.context[formula.model.boundaries[index - 1].replace('.', '-')]
+    size = as_map(state).shape[2:]
+    total = 0.0
+    if MODES[mode]['image']:
+        image = F.adaptive_avg_pool2d(formula.image, size)
+        total = total + embed(supply.embed_image[0], image)
+    newest_first = inputs[::-1] if not MODES[mode]['image'] else inputs[:0:-1]
+    for layer, earlier in zip(
+        supply.embed_history[0], newest_first[: MODES[mode]['history']], strict=True
+    ):
+        total = total + embed([layer], F.adaptive_avg_pool2d(as_map(stop(earlier)), size))
+    if isinstance(state, torch.Tensor):
+        return stop(state) + total
+    tokens, size = stop(state)
+    return tokens + total.flatten(2).transpose(1, 2), size
+
+
+@pytest.mark.parametrize('kind', ['resnet', 'swin'])
+@pytest.mark.parametrize(('num_modules', 'mode'), [(2, 'R1E'), (4, 'E'), (4, 'R1'), (4, 'R2')])
+def test_gradients_are_those_of_the_formula(kind, num_modules, mode):
+    model, twin = twins(kind, num_modules, context=context(mode))
+    formula = Formula(twin)
+    inputs, read_off, total = [formula.image], {}, 0.0
+    state, own = formula.f(0, formula.image)
+    for index in range(num_modules):
+        if index:
+            start = supplied(formula, mode, index, state, inputs)
+            inputs.append(start)
+            state, own = formula.f(index, start)
+        total = total + formula.loss(index, state, {**read_off, **own})
+        read_off |= stop(own)
+    log = model.train_step(batch(), KeepGradients.wrap(model))
+    assert_close(gradients(model), gradients_of(twin, total))
+    assert log['loss'].item() == pytest.approx(total.item(), rel=1e-5)
+
+
+def test_a_context_trains_with_the_module_that_it_feeds():
+    model = build(CONFIGS['resnet'](3, context=context('R1E')))
+    data = model.data_preprocessor(batch(), True)
+    for index, losses in enumerate(model.pass_losses(data['inputs'], data['data_samples'])):
+        model.parse_losses(losses)[0].backward()
+        reached = {n.split('.')[1] for n in gradients(model) if n.startswith('context')}
+        assert reached == {'layer1-1', 'layer2-1'} - set(['layer2-1', 'layer1-1'][: 2 - index])
+
+
+def test_prediction_goes_through_the_contexts():
+    model = build(CONFIGS['resnet'](3, context=context('R1E'))).eval()
+    data = model.data_preprocessor(batch(), False)
+    formula = Formula(model)
+    with torch.no_grad():
+        state, read_off = formula.f(0, formula.image)
+        inputs = [formula.image]
+        for index in (1, 2):
+            supply = model.context[model.boundaries[index - 1].replace('.', '-')]
+            start = supply(state, formula.image, inputs[-1:])
+            inputs.append(start)
+            state, own = formula.f(index, start)
+            read_off |= own
+        expected = model.decode_head.forward(formula.features(read_off))
+        logits = model._forward(data['inputs'])
+        assert torch.equal(logits, expected)
+        model.context['layer1-1'].embed_image[0][1].conv.weight.zero_()
+        model.context['layer1-1'].embed_image[0][1].norm.bias.fill_(1.0)
+        assert not torch.equal(model._forward(data['inputs']), logits)
+
+
+def test_every_branch_gets_an_embedding():
+    cfg = CONFIGS['resnet'](2, context=context('R1E'))
+    channels, depths = (4, 8, 16, 32), (1, 1, 1, 1)
+    stages = {
+        f'stage{n}': dict(
+            num_modules=1, num_branches=n, block='BASIC', num_blocks=depths[:n],
+            num_channels=channels[:n],
+        )
+        for n in (2, 3, 4)
+    }  # fmt: skip
+    stage1 = dict(
+        num_modules=1, num_branches=1, block='BOTTLENECK', num_blocks=(1,), num_channels=(4,)
+    )
+    cfg['backbone'] = dict(type='InfoProHRNet', extra=dict(stage1=stage1, **stages))
+    cfg['decode_head'].update(in_channels=4, in_index=0)
+    cfg['auxiliary_head'].update(in_channels=8, in_index=1)
+    cfg['local']['boundaries'] = ['stage2.0', 'stage3.0']
+    model = build(cfg)
+    assert [len(supply.embed_image) for supply in model.context.values()] == [2, 3]
+    model.train_step(batch(), KeepGradients.wrap(model))
+    own = {n for n, p in model.named_parameters() if n.startswith('context')}
+    assert own <= gradients(model).keys()
+
+
+@pytest.mark.parametrize(
+    'state', [torch.zeros(2, 3), (torch.zeros(2, 3, 4),), [torch.zeros(3)], {}]
+)
+def test_a_state_that_is_neither_is_refused(state):
+    with pytest.raises(ValueError, match='needs a state that is a map'):
+        maps_of(state)
+
+
+def test_nothing_to_embed_is_refused():
+    cfg = CONFIGS['resnet'](2, context=dict(type='ContextSupply', image=False, history=0))
+    with pytest.raises(ValueError, match=r'behind boundary .*: one of image and history must be'):
+        build(cfg)
+
+
+@pytest.mark.parametrize('has', [True, False])
+def test_a_checkpoint_with_contexts_is_told_from_one_without(has):
+    with_context, without = (
+        CONFIGS['resnet'](2, context=context('E')),
+        CONFIGS['resnet'](2),
+    )
+    trained, other = (with_context, without) if has else (without, with_context)
+    state = build(trained).state_dict()
+    with pytest.raises(ValueError, match=r'trained with(out)? local\.context'):
+        build(other).load_state_dict(dict(state), strict=False)
+    other['local']['warm_start'] = True
+    build(other).load_state_dict(dict(state), strict=False)
+
+
+def test_prediction_keeps_the_partition_of_a_context_only():
+    local = CONFIGS['resnet'](2, context=context('E'))['local']
+    assert set(for_prediction(local)) == {'boundaries', 'context', 'heads'}
+    assert for_prediction(dict(num_modules=3)) == dict(boundaries=[], warm_start=True)
+    with pytest.raises(ValueError, match='take the config that the run has dumped'):
+        for_prediction(dict(num_modules=3, context=context('E')))
+
+
+def test_plans_know_what_a_context_holds():
+    shape = StepShape(batch_size=8, crop=(64, 64), copies=1)
+    sgd = dict(optimizer=dict(type='SGD', lr=0.1))
+    model = build(CONFIGS['resnet'](3, context=context('R1E')))
+    end_to_end = build(CONFIGS['resnet'](3) | dict(local=dict(num_modules=1)))
+    settings = CONFIGS['resnet'](3)['local']['heads'], end_to_end.head_defaults(), shape
+    steps = [measure_step(end_to_end, *settings, context_cfg=c) for c in (None, context('R1E'))]
+    plain, planned = (max(module_peaks(step, model.boundaries)) for step in steps)
+    real = dry_step_peak(model, sgd, lambda: batch(batch_size=8)).total
+    assert plain < planned
+    assert 0.9 * real <= planned <= 1.3 * real
