@@ -32,4 +32,5 @@ custom_hooks = [
     dict(type='RNGStateHook'),
     dict(type='PartialGradientsHook'),
     dict(type='FirstStepCheckHook'),
+    dict(type='MethodHook'),
 ]

@@ -1,6 +1,9 @@
+"""Hooks: exact resumes, checks, memory, progress."""
+
 from .atomic_backend import AtomicBackend
 from .first_step_check_hook import FirstStepCheckHook
 from .memory_hook import MemoryHook
+from .method_hook import MethodHook
 from .out_of_memory import explained_out_of_memory
 from .partial_gradients_hook import PartialGradientsHook
 from .progress_hook import ProgressHook
@@ -10,6 +13,7 @@ __all__ = [
     'AtomicBackend',
     'FirstStepCheckHook',
     'MemoryHook',
+    'MethodHook',
     'PartialGradientsHook',
     'ProgressHook',
     'RNGStateHook',

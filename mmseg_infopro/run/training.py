@@ -17,6 +17,7 @@ from ..config.pretrained import pretrained_files, without_pretrained
 from ..config.resolve import resolve
 from ..config.walk import type_name
 from ..datasets import check_data
+from ..hooks.method_hook import check_same_method
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
 from ..parallel import (
@@ -28,7 +29,7 @@ from ..parallel import (
 from .checkpoints import check_checkpoint, find_resume_checkpoint
 from .weights import checkpoint_weights
 
-HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook')
+HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook')
 """Hooks for an exact resume, and the check of the first update."""
 
 
@@ -56,6 +57,8 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     add_hooks(cfg)
     if checkpoint is not None:
         check_partition(cfg, checkpoint_weights(checkpoint))
+        if cfg.get('resume') and 'local' in cfg.model:
+            check_same_method(cfg.model.local, checkpoint)
     return cfg
 
 
