@@ -1,0 +1,60 @@
+"""What every method costs on one config: peak bytes and FLOPs of its steps, by dry steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import Config
+
+from ..config.localize import localize
+from ..config.methods import find_method
+from ..config.resolve import resolve
+from ..config.step import dry_config_step, dry_config_steps
+from .baselines import end_to_end_forms
+
+Costs = dict[str, Any]
+"""As JSON: ``config``, ``peak`` and ``flops`` of end-to-end training, and ``methods``: by name, by
+K as text, a list of kinds of step with ``kind``, ``peak`` and ``flops`` as shares of these."""
+
+
+def end_to_end_costs(cfg: Config, name: str) -> Costs:
+    """Return the costs of end-to-end training, which all others are shares of."""
+    step = dry_config_step(end_to_end_forms(cfg)['E2E'], flops=True)
+    return dict(config=name, peak=step.peak.total, flops=step.flops, methods={})
+
+
+def add_costs(
+    costs: Costs,
+    cfg: Config,
+    methods: Sequence[str],
+    num_modules: Sequence[int],
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Measure some methods, and put them in place of what ``costs`` has of them.
+
+    Args:
+        costs: Of :func:`end_to_end_costs`; changed.
+        cfg: The config.
+        methods: Their names.
+        num_modules: For each K.
+        advance: Called after each measurement.
+
+    Raises:
+        ValueError: There is no such method.
+    """
+    for name in methods:
+        find_method(name)
+        own = costs['methods'].setdefault(name, {})
+        for count in num_modules:
+            local = resolve(localize(deepcopy(cfg), count, method=name))
+            own[str(count)] = [
+                dict(
+                    kind=step.kind,
+                    peak=round(step.peak.total / costs['peak'], 4),
+                    flops=round(step.flops / costs['flops'], 4),
+                )
+                for step in dry_config_steps(local, flops=True)
+            ]
+            advance()

@@ -1,0 +1,58 @@
+"""The page of methods, its costs and its pictures."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmseg_infopro.config.methods import METHODS, Method
+from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs
+from mmseg_infopro.report.method_docs import methods_page
+from mmseg_infopro.report.method_pictures import draw_method, steps_of
+from mmseg_infopro.report.tiny import tiny_configs
+
+DOCS = Path(__file__).parents[2] / 'docs'
+
+
+def test_the_docs_are_what_the_command_writes():
+    costs = json.loads((DOCS / 'methods.json').read_text())
+    assert (DOCS / 'methods.md').read_text() == methods_page(costs, 'pictures/methods')
+    assert all((DOCS / f'pictures/methods/{name}.png').is_file() for name in METHODS)
+
+
+def test_every_method_has_its_costs_at_four_and_eight_modules():
+    costs = json.loads((DOCS / 'methods.json').read_text())['methods']
+    assert set(costs) == set(METHODS) - {'e2e'}
+    assert all(set(own) == {'4', '8'} for own in costs.values())
+    assert [step['kind'] for step in costs['pgl']['4']] == ['local', 'global']
+
+
+def test_costs_are_shares_of_end_to_end_training():
+    (cfg,) = tiny_configs(['pgl']).values()
+    costs = end_to_end_costs(cfg, 'tiny')
+    add_costs(costs, cfg, ['pgl', 'deep_supervision'], [2])
+    (supervised,) = costs['methods']['deep_supervision']['2']
+    assert supervised['peak'] > 1 and supervised['flops'] > 1
+    local, end_to_end = costs['methods']['pgl']['2']
+    # All modules a second time, forward: a third of a step.
+    assert 1.2 < end_to_end['flops'] < 1.4
+    page = methods_page(costs, 'pictures')
+    assert f'| {max(local["peak"], end_to_end["peak"]):.1%} |' in page
+    assert '- K=2: local ' in page
+
+
+def test_pictures_have_a_row_for_each_pass(tmp_path):
+    assert [len(passes) for passes in steps_of(METHODS['pgl']).values()] == [3, 1]
+    heights = []
+    for name in ('deep_supervision', 'infopro', 'pgl'):
+        draw_method(name, METHODS[name], tmp_path / 'm.png')
+        heights.append(Image.open(tmp_path / 'm.png').height)
+    assert heights == sorted(set(heights))
+
+
+@pytest.mark.parametrize('name', ['mine', 'e2e'])
+def test_a_method_of_ones_own_is_drawn(tmp_path, name):
+    mine = Method('s', 'f', 'o', 'w', heads=[dict(type='MyHead')])
+    draw_method(name, mine, tmp_path / 'mine.svg')
+    assert (tmp_path / 'mine.svg').stat().st_size > 1000
