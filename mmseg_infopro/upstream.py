@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 from torch.library import Library
 from torch.optim import Optimizer
@@ -103,6 +103,27 @@ def in_backward_pass() -> bool:
 def at_end_of_backward(callback: Callable[[], None]) -> None:
     """Let autograd's engine call this when the backward pass that it runs has ended well."""
     torch.autograd.Variable._execution_engine.queue_callback(callback)
+
+
+def direct_parts(layer: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return a layer's own parameters, buffers and layers by name; unset ones are None."""
+    return dict(layer._parameters), dict(layer._buffers), dict(layer._modules)
+
+
+def with_parts(
+    layer: nn.Module, parameters: dict[str, Any], buffers: dict[str, Any], layers: dict[str, Any]
+) -> Any:
+    """Return a layer of the same class and settings with other parts, and without hooks."""
+    other = nn.Module.__new__(type(layer))
+    for name, value in vars(layer).items():
+        vars(other)[name] = type(value)() if 'hooks' in name else value
+    vars(other).update(
+        _parameters=parameters,
+        _buffers=buffers,
+        _modules=layers,
+        _non_persistent_buffers_set=set(layer._non_persistent_buffers_set),
+    )
+    return other
 
 
 def has_step_hooks(optimizer: Optimizer) -> bool:

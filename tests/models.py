@@ -93,7 +93,13 @@ def model_config(
 
 def border_at(shapes: Sequence[FeatureShape], index: int | None = 0, **kwargs: Any) -> Border:
     """Return a border behind which one unit of no backbone follows."""
-    kwargs = {'later': (), 'backbone': None, 'entry': (FeatureShape(3, 1.0),), **kwargs}
+    kwargs = {
+        'later': (),
+        'backbone': None,
+        'trace': None,
+        'entry': (FeatureShape(3, 1.0),),
+        **kwargs,
+    }
     return Border('unit', tuple(shapes), index=index, **kwargs)
 
 

@@ -49,16 +49,16 @@ def hrnet_units(self: HRNet) -> tuple[Unit, ...]:
     ``stage{stage}.{module}``.
     """
     stem = ('conv1', self.norm1_name, 'conv2', self.norm2_name)
-    units = [Unit('stem', _stem, stem)]
+    units = [Unit('stem', _stem, stem, stage=0)]
     for block in range(len(self.layer1)):
         path = f'layer1.{block}'
-        units.append(Unit(path, partial(_block, path=path), (path,)))
+        units.append(Unit(path, partial(_block, path=path), (path,), stage=1))
     for stage in (2, 3, 4):
         path = f'transition{stage - 1}'
-        units.append(Unit(path, partial(_transition, path=path), (path,)))
+        units.append(Unit(path, partial(_transition, path=path), (path,), stage=stage))
         for module in range(len(getattr(self, f'stage{stage}'))):
             path = f'stage{stage}.{module}'
-            units.append(Unit(path, partial(_exchange, path=path), (path,)))
+            units.append(Unit(path, partial(_exchange, path=path), (path,), stage=stage))
     num_branches = self.stage4_cfg['num_branches'] if self.stage4[-1].multiscale_output else 1
     emits = tuple(Emit(partial(_branch, index=index)) for index in range(num_branches))
     units[-1] = replace(units[-1], emits=emits)

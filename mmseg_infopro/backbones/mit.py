@@ -36,7 +36,7 @@ def mit_units(self: MixVisionTransformer) -> tuple[Unit, ...]:
     units = []
     for stage, (_, blocks, _) in enumerate(self.layers):
         path = f'layers.{stage}.0'
-        units.append(Unit(path, partial(_patch_embed, stage=stage), (path,)))
+        units.append(Unit(path, partial(_patch_embed, stage=stage), (path,), stage=stage))
         for block in range(len(blocks)):
             path = f'layers.{stage}.1.{block}'
             ends_stage = block == len(blocks) - 1
@@ -44,7 +44,7 @@ def mit_units(self: MixVisionTransformer) -> tuple[Unit, ...]:
             emits = (Emit(),) if ends_stage and stage in self.out_indices else ()
             run = partial(_block, stage=stage, block=block)
             residuals = (f'{path}.attn.dropout_layer', f'{path}.ffn.dropout_layer')
-            units.append(Unit(path, run, owns, emits, residuals))
+            units.append(Unit(path, run, owns, emits, residuals, stage))
     return tuple(units)
 
 

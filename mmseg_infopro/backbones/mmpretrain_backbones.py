@@ -16,8 +16,8 @@ from .branches import run_layers
 from .unrolled import Emit, Unit, UnrolledBackbone
 
 
-def _unit(path: str) -> Unit:
-    return Unit(path, partial(run_layers, paths=(path,)), (path,))
+def _unit(path: str, stage: int) -> Unit:
+    return Unit(path, partial(run_layers, paths=(path,)), (path,), stage=stage)
 
 
 def _norm(backbone: nn.Module, x: Tensor, path: str) -> Tensor:
@@ -38,9 +38,9 @@ def convnext_units(self: ConvNeXt) -> tuple[Unit, ...]:
     """
     units = []
     for stage, blocks in enumerate(self.stages):
-        units.append(_unit(f'downsample_layers.{stage}'))
+        units.append(_unit(f'downsample_layers.{stage}', stage))
         for block in range(len(blocks)):
-            units.append(_unit(f'stages.{stage}.{block}'))
+            units.append(_unit(f'stages.{stage}.{block}', stage))
         if stage in self.out_indices:
             norm = f'norm{stage}'
             emit = Emit(partial(_convnext_norm, path=norm), (norm,))
@@ -54,12 +54,14 @@ def poolformer_units(self: PoolFormer) -> tuple[Unit, ...]:
     Boundaries are ``patch_embed``, and as in the parameter names, which count stages and the
     downsampling between them alike, ``network.{stage}.{block}`` and ``network.{downsampling}``.
     """
-    units = [_unit('patch_embed')]
+    units = [_unit('patch_embed', 0)]
+    stage = 0
     for index, layer in enumerate(self.network):
         path, norm = f'network.{index}', f'norm{index}'
         is_stage = isinstance(layer, nn.Sequential)
         paths = [f'{path}.{block}' for block in range(len(layer))] if is_stage else [path]
-        units += [_unit(path) for path in paths]
+        stage += not is_stage  # downsampling begins the next one
+        units += [_unit(path, stage) for path in paths]
         if index in self.out_indices:
             emit = Emit(partial(_norm, path=norm), (norm,))
             units[-1] = replace(units[-1], emits=(emit,))

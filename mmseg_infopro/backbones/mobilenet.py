@@ -15,18 +15,18 @@ def _layer(backbone: nn.Module, x: Tensor, path: str) -> Tensor:
     return backbone.get_submodule(path)(x)
 
 
-def _unit(path: str, emits: bool = False) -> Unit:
-    return Unit(path, partial(_layer, path=path), (path,), (Emit(),) if emits else ())
+def _unit(path: str, emits: bool = False, stage: int | None = None) -> Unit:
+    return Unit(path, partial(_layer, path=path), (path,), (Emit(),) if emits else (), stage=stage)
 
 
 def mobilenet_v2_units(self: MobileNetV2) -> tuple[Unit, ...]:
     """Return the units; boundaries are ``conv1`` and ``layer{stage}.{block}``."""
-    units = [_unit('conv1')]
+    units = [_unit('conv1', stage=0)]
     for stage, name in enumerate(self.layers):
         depth = len(getattr(self, name))
         for block in range(depth):
             ends_stage = block == depth - 1 and stage in self.out_indices
-            units.append(_unit(f'{name}.{block}', ends_stage))
+            units.append(_unit(f'{name}.{block}', ends_stage, stage + 1))
     return tuple(units)
 
 

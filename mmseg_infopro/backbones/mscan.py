@@ -36,14 +36,14 @@ def mscan_units(self: MSCAN) -> tuple[Unit, ...]:
     units = []
     for stage in range(1, self.num_stages + 1):
         path = f'patch_embed{stage}'
-        units.append(Unit(path, partial(_patch_embed, path=path), (path,)))
+        units.append(Unit(path, partial(_patch_embed, path=path), (path,), stage=stage))
         *blocks, last = range(len(getattr(self, f'block{stage}')))
         for block in blocks:
             path = f'block{stage}.{block}'
-            units.append(Unit(path, partial(_block, path=path), (path,)))
+            units.append(Unit(path, partial(_block, path=path), (path,), stage=stage))
         path, norm = f'block{stage}.{last}', f'norm{stage}'
         apply = partial(_last_block, path=path, norm=norm)
-        units.append(Unit(path, apply, (path, norm), (Emit(),)))
+        units.append(Unit(path, apply, (path, norm), (Emit(),), stage=stage))
     return tuple(units)
 
 

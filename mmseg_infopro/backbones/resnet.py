@@ -33,7 +33,7 @@ def resnet_units(self: ResNet) -> tuple[Unit, ...]:
     Boundaries are ``stem`` and ``layer{stage}.{block}``, as in the parameter names.
     """
     stem_paths = ('stem',) if self.deep_stem else ('conv1', self.norm1_name)
-    units = [Unit('stem', _stem, stem_paths)]
+    units = [Unit('stem', _stem, stem_paths, stage=0)]
     for stage, layer_name in enumerate(self.res_layers):
         layers = getattr(self, layer_name)
         for block, layer in enumerate(layers):
@@ -41,7 +41,8 @@ def resnet_units(self: ResNet) -> tuple[Unit, ...]:
             ends_stage = block == len(layers) - 1 and stage in self.out_indices
             emits = (Emit(),) if ends_stage else ()
             residuals = (f'{path}.{_branch_end(layer)}',)
-            units.append(Unit(path, partial(_block, path=path), (path,), emits, residuals))
+            apply = partial(_block, path=path)
+            units.append(Unit(path, apply, (path,), emits, residuals, stage + 1))
     return tuple(units)
 
 

@@ -21,8 +21,8 @@ def _layer(backbone: nn.Module, x: Tensor, path: str) -> Tensor:
     return backbone.get_submodule(path)(x)
 
 
-def _unit(path: str, emits: bool = False) -> Unit:
-    return Unit(path, partial(_layer, path=path), (path,), (Emit(),) if emits else ())
+def _unit(path: str, emits: bool = False, stage: int | None = None) -> Unit:
+    return Unit(path, partial(_layer, path=path), (path,), (Emit(),) if emits else (), stage=stage)
 
 
 def stdc_units(self: STDCNet) -> tuple[Unit, ...]:
@@ -32,13 +32,15 @@ def stdc_units(self: STDCNet) -> tuple[Unit, ...]:
     the others.
     """
     shallow = self.num_shallow_features
-    units = [_unit(f'stages.{index}') for index in range(shallow)]
+    units = [_unit(f'stages.{index}', stage=index) for index in range(shallow)]
     for index, stage in enumerate(self.stages[shallow:], shallow):
         last = len(stage) - 1
-        units += [_unit(f'stages.{index}.{block}', block == last) for block in range(last + 1)]
+        units += [
+            _unit(f'stages.{index}.{block}', block == last, index) for block in range(last + 1)
+        ]
     if self.with_final_conv:
         units[-1] = replace(units[-1], emits=())
-        units.append(_unit('final_conv', emits=True))
+        units.append(_unit('final_conv', emits=True, stage=len(self.stages)))
     return tuple(units)
 
 

@@ -40,7 +40,7 @@ def swin_units(self: SwinTransformer) -> tuple[Unit, ...]:
     Boundaries are ``patch_embed``, ``stages.{stage}.blocks.{block}`` and
     ``stages.{stage}.downsample``. The output norms train where the features are read.
     """
-    units = [Unit('patch_embed', _patch_embed, ('patch_embed', 'absolute_pos_embed'))]
+    units = [Unit('patch_embed', _patch_embed, ('patch_embed', 'absolute_pos_embed'), stage=0)]
     for stage, layers in enumerate(self.stages):
         depth = len(layers.blocks)
         for block in range(depth):
@@ -49,10 +49,12 @@ def swin_units(self: SwinTransformer) -> tuple[Unit, ...]:
             emits = (Emit(partial(_feature, norm=norm), (norm,)),) if ends_stage else ()
             # The attention's shortcut is added outside of it, the FFN's inside.
             residuals = (f'{path}.attn', f'{path}.ffn.dropout_layer')
-            units.append(Unit(path, partial(_block, path=path), (path,), emits, residuals))
+            apply = partial(_block, path=path)
+            units.append(Unit(path, apply, (path,), emits, residuals, stage))
         if layers.downsample:
             path = f'stages.{stage}.downsample'
-            units.append(Unit(path, partial(_downsample, path=path), (path,)))
+            apply = partial(_downsample, path=path)
+            units.append(Unit(path, apply, (path,), stage=stage + 1))
     return tuple(units)
 
 

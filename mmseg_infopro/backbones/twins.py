@@ -50,7 +50,7 @@ def twins_units(self: PCPVT) -> tuple[Unit, ...]:
     units = []
     for stage, blocks in enumerate(self.layers):
         path = f'patch_embeds.{stage}'
-        units.append(Unit(path, partial(_patch_embed, stage=stage), (path,)))
+        units.append(Unit(path, partial(_patch_embed, stage=stage), (path,), stage=stage))
         for block in range(len(blocks)):
             ends_stage = block == len(blocks) - 1 and stage in self.out_indices
             units.append(
@@ -59,6 +59,7 @@ def twins_units(self: PCPVT) -> tuple[Unit, ...]:
                     partial(_block, stage=stage, block=block),
                     _block_owns(self, stage, block),
                     (Emit(),) if ends_stage else (),
+                    stage=stage,
                 )
             )
     return tuple(units)

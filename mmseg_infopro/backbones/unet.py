@@ -37,10 +37,10 @@ def unet_units(self: UNet) -> tuple[Unit, ...]:
     The last encoder and each decoder emit a feature. Skips cross a border detached: a module of
     the encoder learns from its own heads only.
     """
-    units = [Unit('encoder.0', _first_encoder, ('encoder.0',))]
+    units = [Unit('encoder.0', _first_encoder, ('encoder.0',), stage=0)]
     for index in range(1, len(self.encoder)):
         path = f'encoder.{index}'
-        units.append(Unit(path, partial(_encoder, index=index), (path,)))
+        units.append(Unit(path, partial(_encoder, index=index), (path,), stage=index))
     units[-1] = replace(units[-1], emits=(Emit(_last),))
     for index in reversed(range(len(self.decoder))):
         path = f'decoder.{index}'

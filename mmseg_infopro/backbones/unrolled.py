@@ -45,6 +45,8 @@ class Unit:
     layer would go stale) and never writes into a container that it was given. ``owns`` lists the
     module paths and bare parameters that it uses, ``emits`` the features read off its state,
     ``residuals`` the paths of those modules that return a residual branch as it is added.
+    ``stage`` is the stage that it is in, or begins; None where a backbone has none. All states of a
+    stage but that before its first unit hold maps of the same sizes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Unit:
     owns: tuple[str, ...]
     emits: tuple[Emit, ...] = ()
     residuals: tuple[str, ...] = ()
+    stage: int | None = None
 
 
 class UnrolledBackbone(nn.Module, ABC):

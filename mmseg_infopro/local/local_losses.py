@@ -86,7 +86,7 @@ def local_losses(
         weight = run.weight(index, name)
         if not weight:
             continue
-        values = head_losses(head, border, carried.samples, carried.image, entry, residuals)
+        values = head_losses(head, border, carried.samples, carried.image, entry, residuals, state)
         if not any('loss' in key for key in values):
             raise ValueError(
                 f'the local head {name} returns {", ".join(values) or "nothing"}: only keys with '
@@ -127,6 +127,7 @@ def _measure_strengths(
             data_samples=carried.samples,
             image=carried.image,
             entry=entry,
+            state=start,
         )
         norms = gradient_norms(heads, leaves, losses)
     for head, norm in zip(heads, norms, strict=True):

@@ -6,6 +6,7 @@ from .chunked_loss import ChunkedLoss
 from .feature_reconstruction_head import FeatureReconstructionHead
 from .linear_head import LinearHead
 from .mlp_head import MLPHead
+from .momentum_head import MomentumHead
 from .pixel_contrast_head import PixelContrastHead
 from .reconstruction_head import ReconstructionHead
 from .residual_penalty import ResidualPenalty
@@ -17,6 +18,7 @@ __all__ = [
     'FeatureReconstructionHead',
     'LinearHead',
     'MLPHead',
+    'MomentumHead',
     'PixelContrastHead',
     'ReconstructionHead',
     'ResidualPenalty',

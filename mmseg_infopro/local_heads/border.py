@@ -9,7 +9,7 @@ import torch
 from mmseg.models.utils import resize
 from torch import Tensor
 
-from ..backbones import FeatureShape, Unit, UnrolledBackbone
+from ..backbones import BackboneTrace, FeatureShape, Unit, UnrolledBackbone
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Border:
         entry: Of those that the module starts from: the border before, or the image.
         backbone: Read only; a head must not keep it, or a copy of the head would copy it.
         later: The units after the border, at least one.
+        trace: Of the backbone: what flows there and further on.
         index: Number of the module; None while partitions are planned.
         position: Between the first (0) and the last (1) local module.
     """
@@ -31,13 +32,14 @@ class Border:
     entry: tuple[FeatureShape, ...]
     backbone: UnrolledBackbone
     later: tuple[Unit, ...]
+    trace: BackboneTrace
     index: int | None = None
     position: float = 0.0
 
 
 def borders_of(
     backbone: UnrolledBackbone,
-    shapes: dict[str, tuple[FeatureShape, ...]],
+    trace: BackboneTrace,
     boundaries: Sequence[str],
     image_channels: int,
     planned: bool = True,
@@ -46,7 +48,7 @@ def borders_of(
 
     Args:
         backbone: Which they are of.
-        shapes: Of the border features after each unit, by the unit's name.
+        trace: Of it.
         boundaries: Names of units.
         image_channels: Of the image, which the first module starts from.
         planned: Whether these are the boundaries of a model, and not all that it could have.
@@ -59,15 +61,16 @@ def borders_of(
         found.append(
             Border(
                 boundary,
-                shapes[boundary],
+                trace.borders[boundary],
                 entry,
                 backbone,
                 tuple(units[names.index(boundary) + 1 :]),
+                trace,
                 index if planned else None,
                 index / max(1, len(boundaries) - 1) if planned else 0.0,
             )
         )
-        entry = shapes[boundary]
+        entry = trace.borders[boundary]
     return found
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from ..backbones import FeatureShape
+from ..backbones import State
 from .balance import BALANCED, Strength
 from .border import Border
-
-Config = Mapping[str, Any]
+from .filling import Config, build_head
 
 
 def build_local_heads(
@@ -45,7 +41,7 @@ def build_local_heads(
         is_balanced = asks_for_balance(own)
         try:
             own = interpolate_loss_weights(own, border.position)
-            head = _build_head(own, border, defaults)
+            head = build_head(own, border, defaults)
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
             raise ValueError(
                 f'{name} does not fit at boundary {border.boundary!r}: {error}'
@@ -67,10 +63,6 @@ def build_local_heads(
             "a loss; name it in a head's at=[...]"
         )
     return heads
-
-
-def _head_class(cfg: Config) -> type | None:
-    return MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
 
 
 def _type_name(cfg: Config) -> str:
@@ -139,15 +131,6 @@ def asks_for_balance(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and any(map(asks_for_balance, value))
 
 
-def takes_border(head_cfgs: Sequence[Config]) -> bool:
-    """Whether any head asks where it stands, so that equal features do not make equal heads."""
-    kinds = [
-        MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
-        for cfg in head_cfgs
-    ]
-    return any(kind is not None and 'border' in _arguments(kind) for kind in kinds)
-
-
 def loss_weights(head: Any) -> dict[str, float]:
     """Return the weight of each loss of a head by the loss's name, for the log."""
     losses = getattr(head, 'loss_decode', head)
@@ -166,18 +149,20 @@ def head_losses(
     image: Tensor,
     entry: Sequence[Tensor] = (),
     residuals: Sequence[Tensor] = (),
+    state: State = None,
 ) -> dict[str, Tensor]:
     """Call a head's loss.
 
     Args:
         head: One with ``reads_image`` gets the normalized image as well, one with ``reads_entry``
             what its module starts from, one with ``reads_residuals`` how large the module's
-            residual branches are.
+            residual branches are, one with ``reads_state`` what its module leaves.
         features: Of the border.
         data_samples: With the label maps.
         image: Normalized, ``(B, C, H, W)``.
         entry: The features at the border before, detached; the image for the first module.
         residuals: ``mean(r^2)`` of each residual branch r, scalars.
+        state: At the border, with its graph.
     """
     read: dict[str, Any] = {}
     if getattr(head, 'reads_image', False):
@@ -186,62 +171,6 @@ def head_losses(
         read['entry'] = entry
     if getattr(head, 'reads_residuals', False):
         read['residuals'] = residuals
+    if getattr(head, 'reads_state', False):
+        read['state'] = state
     return head.loss(features, data_samples, {}, **read)
-
-
-def _build_head(cfg: dict[str, Any], border: Border, defaults: Config) -> nn.Module:
-    head_class = _head_class(cfg)
-    if head_class is None:
-        near = get_close_matches(cfg['type'], MODELS.module_dict, 1)
-        hint = f'did you mean {near[0]}, or ' if near else ''
-        raise ValueError(f'it is not registered; {hint}is its module in custom_imports?')
-    known = {**defaults, **_border_arguments(cfg.get('in_index'), border.shapes), 'border': border}
-    if 'in_channels' in cfg and cfg['in_channels'] != known['in_channels']:
-        raise ValueError(
-            f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
-        )
-    arguments = _arguments(head_class)
-    filled = {name: value for name, value in known.items() if name in arguments}
-    if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
-        filled['channels'] = _default_channels(border.shapes)
-    return MODELS.build({**filled, **cfg})
-
-
-def _border_arguments(
-    in_index: int | Sequence[int] | None, border: Sequence[FeatureShape]
-) -> dict[str, Any]:
-    """Return what tells a head its inputs: without ``in_index``, all that the border offers."""
-    if in_index is None:
-        in_index = 0 if len(border) == 1 else list(range(len(border)))
-    if isinstance(in_index, int):
-        shape = border[in_index]
-        return dict(in_index=in_index, in_channels=shape.channels, stride=shape.stride)
-    return dict(
-        in_index=in_index,
-        in_channels=[border[index].channels for index in in_index],
-        stride=border[in_index[0]].stride,
-        input_transform='resize_concat',
-    )
-
-
-def _default_channels(border: Sequence[FeatureShape]) -> int:
-    """Return half the border's channels, as the paper's task head has: 512 of 1024.
-
-    At most 512, since early borders of wide networks have large maps, and a multiple of 32, which
-    group norms divide.
-    """
-    channels = sum(shape.channels for shape in border)
-    return min(512, max(32, channels // 64 * 32))
-
-
-def _arguments(head_class: type) -> dict[str, inspect.Parameter]:
-    """Return what the constructor takes by name, through the ``**kwargs`` of its parents."""
-    arguments: dict[str, inspect.Parameter] = {}
-    for parent in head_class.__mro__:
-        if '__init__' not in vars(parent):
-            continue
-        parameters = inspect.signature(vars(parent)['__init__']).parameters
-        arguments = {**parameters, **arguments}
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-    return arguments

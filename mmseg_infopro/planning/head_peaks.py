@@ -10,39 +10,45 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
+from ..backbones import State, UnrolledBackbone
 from ..local.feature_flow import auxiliary_heads
 from ..local_heads import head_losses
 from ..measure.dry_step import peak_beyond
-from ..upstream import decode_head_losses, tree_leaves
+from ..upstream import decode_head_losses, tree_leaves, tree_map_only
 from .unit_bytes import as_leaf
 
 
 def peak_of_heads(
     heads: nn.ModuleList,
-    border: Sequence[Tensor],
+    backbone: UnrolledBackbone,
+    state: State,
     samples: list[SegDataSample],
     image: Tensor,
     entry: Sequence[Tensor],
     recomputes: bool,
 ) -> int:
-    """Return the peak of the local heads at a border, beyond the border's features.
+    """Return the peak of the local heads at a border, beyond the border's state.
 
     Args:
         heads: At the border.
-        border: Its features.
+        backbone: Whose border it is.
+        state: There.
         samples: With the label maps.
         image: Normalized.
         entry: Features that the module starts from.
         recomputes: Whether convolutional layers of the heads recompute.
     """
-    leaves = [as_leaf(feature) for feature in border]
+    start = tree_map_only(Tensor, as_leaf, state)
+    border = backbone.border_features(start)
     residuals = [image.new_zeros(()).requires_grad_()]
 
     def step() -> None:
-        losses = [head_losses(head, leaves, samples, image, entry, residuals) for head in heads]
+        losses = [
+            head_losses(head, border, samples, image, entry, residuals, start) for head in heads
+        ]
         _total(losses).backward()
 
-    return peak_beyond(step, _viewed(heads, leaves) if recomputes else ())
+    return peak_beyond(step, _viewed(heads, [*tree_leaves(start), *border]) if recomputes else ())
 
 
 def peak_of_tail(

@@ -12,12 +12,13 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
-from ..backbones import numbered_emits, trace_backbone
+from ..backbones import State, numbered_emits, trace_backbone
 from ..backbones.residuals import apply_measuring
 from ..local.context import build_contexts
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads.border import borders_of
-from ..local_heads.building import build_local_heads, takes_border
+from ..local_heads.building import build_local_heads
+from ..local_heads.filling import takes_border
 from ..measure.dry_step import peak_beyond
 from ..measure.fake import fake_copy
 from ..measure.undrawn import kept_generators, undrawn_weights
@@ -112,18 +113,17 @@ class _Measurement:
         }
         self.fixed_aux = [i for i in range(len(aux_reads)) if i not in self.movable]
         names = [unit.name for unit in model.backbone.units()][:-1]
-        borders = borders_of(
-            model.backbone, self.trace.borders, names, shape.in_channels, planned=False
-        )
+        borders = borders_of(model.backbone, self.trace, names, shape.in_channels, planned=False)
         self.apart = takes_border(head_cfgs)
-        with undrawn_weights():
-            heads = {
-                key: build_local_heads(head_cfgs, border, head_defaults)
-                for key, border in {self._key(item.boundary): item for item in borders}.items()
-            }
-        self.heads = {key: fake_copy(built, self.mode) for key, built in heads.items()}
+        self.heads = {}
+        for key, border in {self._key(item.boundary): item for item in borders}.items():
+            with undrawn_weights():
+                built = build_local_heads(head_cfgs, border, head_defaults)
+            self.heads[key] = fake_copy(built, self.mode)  # real ones of one border at a time
         self.measures = any(
-            getattr(head, 'reads_residuals', False) for built in heads.values() for head in built
+            getattr(head, 'reads_residuals', False)
+            for heads in self.heads.values()
+            for head in heads
         )
         self.recomputes = recomputed != 'none'
         run_after = [*self.heads.values(), *neck_and_heads(self.model)]
@@ -189,7 +189,7 @@ class _Measurement:
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     retained=num_bytes(tree_leaves(read)),
-                    heads=self._peak_of_heads(unit.name, border, entry) if heads else 0,
+                    heads=self._peak_of_heads(unit.name, state, entry) if heads else 0,
                     backward=own_peak,
                     head_parameters=num_bytes(heads.parameters()) if heads else 0,
                     frozen=not gradients,
@@ -202,14 +202,12 @@ class _Measurement:
             entry = border
         return measured
 
-    def _peak_of_heads(
-        self, boundary: str, border: Sequence[Tensor], entry: Sequence[Tensor]
-    ) -> int:
+    def _peak_of_heads(self, boundary: str, state: State, entry: Sequence[Tensor]) -> int:
         key = self._key(boundary)
         if key not in self.head_peaks:
             heads = self.heads[key]
             self.head_peaks[key] = peak_of_heads(
-                heads, border, self.samples, self.image, entry, self.recomputes
+                heads, self.model.backbone, state, self.samples, self.image, entry, self.recomputes
             )
         return self.head_peaks[key]
 

@@ -97,7 +97,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
             )
         self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
         check_places(settings.heads, len(self.boundaries))
-        borders = borders_of(self.backbone, trace.borders, self.boundaries, in_channels)
+        borders = borders_of(self.backbone, trace, self.boundaries, in_channels)
         trained = [module.index for module in self.local_modules if not module.frozen]
         for border in borders:
             if border.index in trained:

@@ -1,0 +1,98 @@
+"""Fills in what a local head takes and the model or the border already says."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from mmseg.registry import MODELS
+from torch import nn
+
+from ..backbones import FeatureShape
+from .border import Border
+
+Config = Mapping[str, Any]
+
+
+def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
+    """Build a head; what it takes and its configuration lacks is filled in.
+
+    Args:
+        cfg: Without what :func:`build_local_heads` reads itself.
+        border: Where it stands.
+        defaults: What the model knows; a head that names ``defaults`` gets them as they are.
+
+    Raises:
+        ValueError: It is not registered, or the border has other channels.
+    """
+    head_class = _head_class(cfg)
+    if head_class is None:
+        near = get_close_matches(cfg['type'], MODELS.module_dict, 1)
+        hint = f'did you mean {near[0]}, or ' if near else ''
+        raise ValueError(f'it is not registered; {hint}is its module in custom_imports?')
+    known = {**defaults, **_border_arguments(cfg.get('in_index'), border.shapes)}
+    known |= dict(border=border, defaults=defaults)
+    if 'in_channels' in cfg and cfg['in_channels'] != known['in_channels']:
+        raise ValueError(
+            f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
+        )
+    arguments = _arguments(head_class)
+    filled = {name: value for name, value in known.items() if name in arguments}
+    if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
+        filled['channels'] = _default_channels(border.shapes)
+    return MODELS.build({**filled, **cfg})
+
+
+def _border_arguments(
+    in_index: int | Sequence[int] | None, border: Sequence[FeatureShape]
+) -> dict[str, Any]:
+    """Return what tells a head its inputs: without ``in_index``, all that the border offers."""
+    if in_index is None:
+        in_index = 0 if len(border) == 1 else list(range(len(border)))
+    if isinstance(in_index, int):
+        shape = border[in_index]
+        return dict(in_index=in_index, in_channels=shape.channels, stride=shape.stride)
+    return dict(
+        in_index=in_index,
+        in_channels=[border[index].channels for index in in_index],
+        stride=border[in_index[0]].stride,
+        input_transform='resize_concat',
+    )
+
+
+def _default_channels(border: Sequence[FeatureShape]) -> int:
+    """Return half the border's channels, as the paper's task head has: 512 of 1024.
+
+    At most 512, since early borders of wide networks have large maps, and a multiple of 32, which
+    group norms divide.
+    """
+    channels = sum(shape.channels for shape in border)
+    return min(512, max(32, channels // 64 * 32))
+
+
+def _arguments(head_class: type) -> dict[str, inspect.Parameter]:
+    """Return what the constructor takes by name, through the ``**kwargs`` of its parents."""
+    arguments: dict[str, inspect.Parameter] = {}
+    for parent in head_class.__mro__:
+        if '__init__' not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)['__init__']).parameters
+        arguments = {**parameters, **arguments}
+        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+            break
+    return arguments
+
+
+def takes_border(head_cfgs: Sequence[Config]) -> bool:
+    """Whether any head asks where it stands, so that equal features do not make equal heads."""
+    kinds = [
+        MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+        for cfg in head_cfgs
+    ]
+    return any(kind is not None and 'border' in _arguments(kind) for kind in kinds)
+
+
+def _head_class(cfg: Config) -> type | None:
+    return MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
