@@ -4,6 +4,7 @@ from .bottleneck_head import BottleneckHead
 from .building import build_local_heads, head_losses, loss_weights
 from .chunked_loss import ChunkedLoss
 from .feature_reconstruction_head import FeatureReconstructionHead
+from .grown_head import GrownHead
 from .linear_head import LinearHead
 from .mlp_head import MLPHead
 from .momentum_head import MomentumHead
@@ -16,6 +17,7 @@ __all__ = [
     'BottleneckHead',
     'ChunkedLoss',
     'FeatureReconstructionHead',
+    'GrownHead',
     'LinearHead',
     'MLPHead',
     'MomentumHead',

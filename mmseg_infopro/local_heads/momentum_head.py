@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -73,11 +73,11 @@ class MomentumHead(WrappingHead):
         self.register_parameter('scale', nn.Parameter(torch.ones(())) if scaled else None)
         self.wrap(head, border, units[-1].name, defaults or {})
 
-    def features(self, state: State) -> list[Tensor]:
+    def features(self, state: State, border: Sequence[Tensor]) -> list[Tensor]:
         """Return the features of ``s LB(h) + (2 - s) EMA(h)``, summed in every tensor."""
         backbone = self.lb.parts
         if self.reads_map:
-            (state,) = backbone.border_features(state)
+            (state,) = border
         learned, structure = tree_flatten(self.lb(state))
         averaged, _ = tree_flatten(self.ema(state))
         scale = 1.0 if self.scale is None else self.scale

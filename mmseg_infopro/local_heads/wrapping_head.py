@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,8 +51,13 @@ class WrappingHead(BaseModule):
         """What has the weights of the losses: the other head's."""
         return getattr(self.head, 'loss_decode', self.head)
 
-    def features(self, state: State) -> list[Tensor]:
-        """Return what the other head reads, maps ``(B, C, H, W)``, of the border's state."""
+    def features(self, state: State, border: Sequence[Tensor]) -> list[Tensor]:
+        """Return what the other head reads, maps ``(B, C, H, W)``.
+
+        Args:
+            state: At the border.
+            border: Its features.
+        """
         raise NotImplementedError
 
     def loss(
@@ -74,4 +79,4 @@ class WrappingHead(BaseModule):
             state: At the border.
             entry: What the module starts from, if the other head reads that.
         """
-        return head_losses(self.head, self.features(state), data_samples, image, entry)
+        return head_losses(self.head, self.features(state, inputs), data_samples, image, entry)

@@ -201,6 +201,6 @@ def test_tensors_of_the_state_are_all_summed():
     head = head_of(model)
     state = torch.randn(2, 64, 32), (8, 8)
     expected = [head.lb(state)[0] + head.ema(state)[0]]
-    found = head.features(state)
+    found = head.features(state, [])
     assert len(tree_leaves(expected)) == len(found) == 1
     torch.testing.assert_close(found[0].flatten(2).mT, expected[0])
