@@ -49,12 +49,12 @@ def fit_run_to_schedule(cfg: Config) -> None:
         ValueError: The schedule does not fit the config.
     """
     local = cfg.model.local
-    if 'schedule' not in local or not local.boundaries:
+    if 'schedule' not in local:
         return
-    schedule, num_modules = (
-        build_schedule(local.schedule, local.boundaries),
-        len(local.boundaries) + 1,
-    )
+    schedule = build_schedule(local.schedule, local.boundaries)  # raises if it does not fit
+    num_modules = len(local.boundaries) + 1
+    if num_modules == 1:
+        return
     _check_period(schedule, cfg.get('optim_wrapper', {}).get('accumulative_counts', 1))
     phases = schedule.phases(num_modules)
     tail_begins = min(

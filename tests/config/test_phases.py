@@ -61,6 +61,13 @@ def test_iterations_that_are_not_known_are_asked_for(schedule, train_cfg, messag
         fill_max_iters(cfg)
 
 
+def test_a_schedule_that_one_module_is_too_few_for_is_refused():
+    cfg = config(dict(type='Overlapping'))
+    cfg.model.local.boundaries = []
+    with pytest.raises(ValueError, match='at least 2 local modules, got 1'):
+        fit_run_to_schedule(cfg)
+
+
 def test_a_period_that_cuts_an_accumulation_is_refused():
     cfg = config(dict(type='PeriodicGlobal', period=3), optim_wrapper=dict(accumulative_counts=2))
     with pytest.raises(ValueError, match=r'a multiple of optim_wrapper\.accumulative_counts=2'):

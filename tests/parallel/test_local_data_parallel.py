@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from torch.nn.utils import clip_grad_norm_
 from mmseg_infopro.local.clock import at_iteration
 from mmseg_infopro.parallel import LocalDataParallel
 from tests.cpu_amp import CpuAmpOptimWrapper
-from tests.models import BN, GN, batch, build, gradients, model_config
+from tests.models import BN, GN, HEADS, batch, build, gradients, model_config
 from tests.parallel.processes import run_processes
 
 PARTITIONS: dict[int, list[str]] = {
@@ -149,6 +150,7 @@ def work(rank: int) -> dict[str, Any]:
     results['mmengine'] = train(reference, [part(joined_batch(s), own) for s in range(STEPS)])
     results['forward'] = foreign_loop(LocalDataParallel(model_of(2)), part(joined_batch(0), own))
     results['buffers'] = buffers_after_steps(own)
+    results['strengths'] = strengths_of_balanced_heads(own)
     return results
 
 
@@ -165,6 +167,23 @@ def train_case(case: Case, own: slice) -> Any:
     batches = [part(joined_batch(s), slice(i, i + size)) for s in range(STEPS) for i in starts]
     with averages() as sizes:
         return *train(wrapper, batches, **kwargs), sizes
+
+
+def strengths_of_balanced_heads(own: slice) -> list[float]:
+    """Return the strengths after a step on two processes, and those that each one has alone."""
+    heads = [HEADS[0], dict(HEADS[1], loss_weight='balanced')]
+    local = dict(boundaries=PARTITIONS[2], heads=heads)
+    found = []
+    for wrap in (LocalDataParallel, lambda model: model):
+        wrapper = wrap(build(model_config(local=local, norm=GN)))
+        model = getattr(wrapper, 'module', wrapper)
+        if wrapper is model:  # as one process would measure it
+            with mock.patch('mmseg_infopro.local_heads.balance.all_reduce'):
+                wrapper.train_step(part(joined_batch(0), own), OptimWrapper(sgd(model)))
+        else:
+            wrapper.train_step(part(joined_batch(0), own), OptimWrapper(sgd(model)))
+        found += [head.strength.norm.item() for head in model.local_heads['layer2-1']]
+    return found
 
 
 @contextmanager
@@ -238,6 +257,14 @@ def test_buckets_are_of_the_size_asked_for(both: list[dict[str, Any]]) -> None:
     sizes, largest = both[0]['several buckets'][-1], max(p.nbytes for p in model_of(2).parameters())
     assert len(sizes) > 6 * STEPS
     assert max(sizes) < max(largest, 0.01 * 2**20) + 1024  # what tells which are used
+
+
+def test_strengths_of_balanced_heads_are_averaged(both: list[dict[str, Any]]) -> None:
+    one, other = (results['strengths'] for results in both)
+    assert one[:2] == other[:2]
+    alone = [(a + b) / 2 for a, b in zip(one[2:], other[2:], strict=True)]
+    assert one[:2] == pytest.approx(alone, rel=1e-5)
+    assert one[2:] != other[2:]
 
 
 def test_one_module_is_mmengines_wrapper(both: list[dict[str, Any]]) -> None:
