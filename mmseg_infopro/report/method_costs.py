@@ -16,7 +16,8 @@ from .baselines import end_to_end_forms
 
 Costs = dict[str, Any]
 """As JSON: ``config``, ``peak`` and ``flops`` of end-to-end training, and ``methods``: by name, by
-K as text, a list of kinds of step with ``kind``, ``peak`` and ``flops`` as shares of these."""
+K as text, a list of kinds of step with ``kind``, ``peak`` and ``flops`` as shares of these, or with
+the reason why it was ``refused``."""
 
 
 def end_to_end_costs(cfg: Config, name: str) -> Costs:
@@ -48,13 +49,20 @@ def add_costs(
         find_method(name)
         own = costs['methods'].setdefault(name, {})
         for count in num_modules:
-            local = resolve(localize(deepcopy(cfg), count, method=name))
-            own[str(count)] = [
-                dict(
-                    kind=step.kind,
-                    peak=round(step.peak.total / costs['peak'], 4),
-                    flops=round(step.flops / costs['flops'], 4),
-                )
-                for step in dry_config_steps(local, flops=True)
-            ]
+            try:
+                own[str(count)] = _measured(cfg, name, count, costs)
+            except (ValueError, TypeError) as error:  # a row that says so
+                own[str(count)] = [dict(kind='', refused=str(error))]
             advance()
+
+
+def _measured(cfg: Config, name: str, count: int, costs: Costs) -> list[dict[str, Any]]:
+    local = resolve(localize(deepcopy(cfg), count, method=name))
+    return [
+        dict(
+            kind=step.kind,
+            peak=round(step.peak.total / costs['peak'], 4),
+            flops=round(step.flops / costs['flops'], 4),
+        )
+        for step in dry_config_steps(local, flops=True)
+    ]

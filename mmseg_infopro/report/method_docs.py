@@ -62,6 +62,8 @@ def _sentence(text: str) -> str:
 def _cells(steps: list[Mapping[str, Any]] | None) -> str:
     if not steps:
         return '| '
+    if 'refused' in steps[0]:
+        return 'refused | '
     peak = max(step['peak'] for step in steps)
     flops = sorted({step['flops'] - 1 for step in steps})
     ends = [f'{flops[0]:+.1%}'] + ([f'{flops[-1]:+.1%}'] if len(flops) > 1 else [])
@@ -72,7 +74,9 @@ def _kinds(own: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
     """Return a line for each K with several kinds of step."""
     lines = []
     for count, steps in own.items():
-        if len(steps) > 1:
+        if 'refused' in steps[0]:
+            lines.append(f'- K={count} is refused: {steps[0]["refused"]}')
+        elif len(steps) > 1:
             parts = [f'{s["kind"]} {s["peak"]:.1%} and {s["flops"] - 1:+.1%} FLOPs' for s in steps]
             lines.append(f'- K={count}: {"; ".join(parts)}.')
     return lines

@@ -42,6 +42,14 @@ def test_costs_are_shares_of_end_to_end_training():
     assert '- K=2: local ' in page
 
 
+def test_a_method_that_is_refused_is_a_row_that_says_so():
+    (cfg,) = tiny_configs(['dgl']).values()
+    costs = dict(config='tiny', peak=1, flops=1, methods={})
+    add_costs(costs, cfg, ['dgl'], [40])
+    page = methods_page(costs, 'pictures')
+    assert '| refused |' in page and '- K=40 is refused: num_modules must be between' in page
+
+
 def test_pictures_have_a_row_for_each_pass(tmp_path):
     assert [len(passes) for passes in steps_of(METHODS['pgl']).values()] == [3, 1]
     heights = []
