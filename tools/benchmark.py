@@ -31,8 +31,8 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
+from mmseg_infopro.config.arguments import add_method_argument, apply_method
 from mmseg_infopro.config.edit import override_step
-from mmseg_infopro.config.localize import add_method_argument, apply_method
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.local.settings import RECOMPUTE

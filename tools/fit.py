@@ -29,9 +29,10 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
+from mmseg_infopro.config.arguments import add_method_argument, apply_method
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
-from mmseg_infopro.config.localize import add_method_argument, apply_method, inheriting_config
+from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import parse_bytes, table_unit

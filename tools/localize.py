@@ -14,11 +14,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mmseg_infopro.commands import command
-from mmseg_infopro.config.localize import (
-    add_partition_arguments,
-    apply_partition_arguments,
-    inheriting_config,
-)
+from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.local.settings import PARTITION_KEYS

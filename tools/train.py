@@ -23,7 +23,7 @@ from mmseg_infopro.commands import (
     parse_in_job,
     traceback_in_log,
 )
-from mmseg_infopro.config.localize import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import explained_out_of_memory
 from mmseg_infopro.parallel import process_group

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_infopro import localize
-from mmseg_infopro.config.localize import (
+from mmseg_infopro.config.arguments import (
     add_partition_arguments,
     apply_method,
     apply_partition_arguments,

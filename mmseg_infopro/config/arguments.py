@@ -1,0 +1,75 @@
+"""Command lines that ask for a partition or a method of any config."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from mmengine.config import Config
+
+from ..local.settings import PARTITION_KEYS
+from .localize import localize
+from .methods import METHODS
+
+
+def add_partition_arguments(parser: ArgumentParser) -> None:
+    """Let a command line ask for a partition of any config."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--num-modules', type=int, metavar='K', help='train in K local modules, any mmseg config'
+    )
+    group.add_argument(
+        '--boundaries', nargs='+', metavar='UNIT', help='units after which a local module ends'
+    )
+    group.add_argument('--memory-cap', metavar='BYTES', help="the fewest modules that fit '11GiB'")
+    add_method_argument(parser)
+
+
+def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
+    """Return the local form that a command line asks for; the config itself without a wish."""
+    partition = {key: getattr(args, key) for key in PARTITION_KEYS}
+    if all(wish is None for wish in partition.values()):
+        if args.method in (None, 'e2e'):
+            return cfg if args.method is None else localize(cfg, method='e2e')
+        partition = own_partition(cfg)
+    return localize(cfg, **partition, method=args.method)
+
+
+def own_partition(cfg: Config) -> dict[str, Any]:
+    """Return the one of :data:`PARTITION_KEYS` that a config has.
+
+    Raises:
+        ValueError: It has none.
+    """
+    local = cfg.model.get('local') or {}
+    found = {key: local[key] for key in PARTITION_KEYS if local.get(key) is not None}
+    if not found:
+        raise ValueError(
+            'the config has no local modules: say --num-modules, --boundaries or --memory-cap '
+            'beside --method'
+        )
+    return found
+
+
+def apply_method(cfg: Config, method: str | None) -> Config:
+    """Return a config with a method, for commands that choose the partition themselves.
+
+    Raises:
+        ValueError: There is no such method, or it has no local modules.
+    """
+    if method is None:
+        return cfg
+    if method == 'e2e':
+        raise ValueError('--method e2e is end-to-end training, which is a row of its own anyway')
+    is_cut = 'local' in cfg.model
+    partition = own_partition(cfg) if is_cut else dict(num_modules=2)
+    return localize(cfg, **partition, method=method)
+
+
+def add_method_argument(parser: ArgumentParser) -> None:
+    """Let a command line name a method."""
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help=f"in place of the config's local heads, schedule and context: {', '.join(METHODS)}",
+    )
