@@ -97,6 +97,7 @@ def border_at(shapes: Sequence[FeatureShape], index: int | None = 0, **kwargs: A
         'later': (),
         'backbone': None,
         'trace': None,
+        'flops': None,
         'entry': (FeatureShape(3, 1.0),),
         **kwargs,
     }

@@ -10,6 +10,7 @@ from mmseg.models.utils import resize
 from torch import Tensor
 
 from ..backbones import BackboneTrace, FeatureShape, Unit, UnrolledBackbone
+from ..backbones.unit_flops import UnitFlops
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Border:
         backbone: Read only; a head must not keep it, or a copy of the head would copy it.
         later: The units after the border, at least one.
         trace: Of the backbone: what flows there and further on.
+        flops: Of the backbone's units.
         index: Number of the module; None while partitions are planned.
         position: Between the first (0) and the last (1) local module.
     """
@@ -33,6 +35,7 @@ class Border:
     backbone: UnrolledBackbone
     later: tuple[Unit, ...]
     trace: BackboneTrace
+    flops: UnitFlops
     index: int | None = None
     position: float = 0.0
 
@@ -55,6 +58,7 @@ def borders_of(
     """
     units = backbone.units()
     names = [unit.name for unit in units]
+    flops = UnitFlops(backbone, image_channels)
     found: list[Border] = []
     entry: tuple[FeatureShape, ...] = (FeatureShape(image_channels, 1.0),)
     for index, boundary in enumerate(boundaries):
@@ -66,6 +70,7 @@ def borders_of(
                 backbone,
                 tuple(units[names.index(boundary) + 1 :]),
                 trace,
+                flops,
                 index if planned else None,
                 index / max(1, len(boundaries) - 1) if planned else 0.0,
             )

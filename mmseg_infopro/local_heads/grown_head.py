@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import OptMultiConfig
 from torch import Tensor, nn
 
-from ..backbones import State, Unit, owned_parameters
+from ..backbones import State, Unit
 from ..measure.fake import UpperBounds, as_fake
 from ..upstream import tree_flatten, tree_unflatten
 from .border import Border
@@ -35,9 +34,8 @@ class GrownHead(WrappingHead):
     what the backbone's constructor gave them.
 
     The last units of a network are its widest, so wholly sampled blocks can cost as much as the
-    network. While they exceed their share of its multiplications, the latest of them is left out;
-    one stays. A unit's multiplications are estimated: its parameters, times the pixels of its
-    output.
+    network. While the sampled units exceed their share of the backbone's FLOPs, the latest of them
+    is left out; one stays. What joins the blocks is not counted.
 
     Args:
         border: Where the head stands.
@@ -45,7 +43,7 @@ class GrownHead(WrappingHead):
             the last block.
         depth: Number of blocks of the first module; there are no more than later units.
         tau: How much fewer the last module has: 0 is none, 1 leaves one.
-        max_flops_ratio: The blocks' share of the backbone's multiplications, at most.
+        max_flops_ratio: The blocks' share of the backbone's FLOPs, at most.
         defaults: What the model knows.
         init_cfg: As in mmengine.
 
@@ -75,7 +73,8 @@ class GrownHead(WrappingHead):
             raise ValueError('its blocks are shaped like later units, and there is none')
         defaults = defaults or {}
         number = depth_at(border.position, depth, tau)
-        units = affordable(border, sampled(border.later, number), max_flops_ratio)
+        chosen = sampled(border.later, number)
+        units = affordable(chosen, border.flops.by_name, max_flops_ratio)
         self.blocks = UnitCopy(border.backbone, units)
         self.blocks.requires_grad_()
         _draw_anew(self.blocks)
@@ -105,25 +104,14 @@ def sampled(later: Sequence[Unit], number: int) -> tuple[Unit, ...]:
     return tuple(later[int(len(later) * i / number + 0.5) - 1] for i in range(1, number + 1))
 
 
-def affordable(border: Border, units: Sequence[Unit], max_ratio: float) -> tuple[Unit, ...]:
-    """Return the units without the latest ones, which exceed a share of the multiplications."""
-    total = sum(_multiplications(border, unit) for unit in border.backbone.units())
-    kept = list(units)
-    while len(kept) > 1:
-        if sum(_multiplications(border, unit) for unit in kept) <= max_ratio * total:
-            break
+def affordable(
+    units: Sequence[Unit], flops: Mapping[str, int], max_ratio: float
+) -> tuple[Unit, ...]:
+    """Return the units without the latest ones, which exceed a share of all FLOPs."""
+    limit, kept = max_ratio * sum(flops.values()), list(units)
+    while len(kept) > 1 and sum(flops[unit.name] for unit in kept) > limit:
         kept.pop()
     return tuple(kept)
-
-
-def _multiplications(border: Border, unit: Unit) -> float:
-    """Estimate those of a unit: each of its parameters meets each pixel of its output once."""
-    parameters = owned_parameters(border.backbone, unit.owns).values()
-    state = border.trace.states[unit.name]
-    leaves, _ = tree_flatten(state, is_leaf=is_size)
-    sizes = [leaf for leaf in leaves if is_size(leaf)]
-    pixels = [prod(size[2:]) if len(size) == 4 else size[1] for size in sizes]
-    return sum(parameter.numel() for parameter in parameters) * sum(pixels) / len(pixels)
 
 
 def _joints(border: Border, units: Sequence[Unit], norm_cfg: Any) -> nn.ModuleList:
