@@ -19,23 +19,18 @@ def fill_max_iters(cfg: Config) -> None:
     """Tell a config's schedule, in place, the iterations of the run, if it asks for them.
 
     Raises:
-        ValueError: They are not known, or the schedule was told others.
+        ValueError: The schedule was told others.
     """
     schedule = cfg.model.local.get('schedule')
     if schedule is None or 'max_iters' not in signature(find_schedule(schedule['type'])).parameters:
         return
     given, own = schedule.get('max_iters'), cfg.get('train_cfg', {}).get('max_iters')
-    if given is None and own is None:
-        raise ValueError(
-            f'local.schedule ({type_name(schedule)}) needs train_cfg.max_iters: train by '
-            'iterations (IterBasedTrainLoop), or set local.schedule.max_iters'
-        )
     if given is not None and own is not None and given != own:
         raise ValueError(
             f'local.schedule.max_iters={given} is not the train_cfg.max_iters={own} of the run: '
             'leave it out'
         )
-    if given is None:
+    if given is None and own is not None:
         schedule['max_iters'] = own
 
 

@@ -47,18 +47,20 @@ def test_a_schedule_is_told_the_iterations_of_the_run():
     assert 'max_iters' not in cfg.model.local.schedule
 
 
-@pytest.mark.parametrize(
-    ('schedule', 'train_cfg', 'message'),
-    [
-        (dict(max_iters=50), dict(max_iters=100), 'max_iters=50 is not the .*max_iters=100'),
-        (dict(), dict(max_epochs=3), r'needs train_cfg\.max_iters: train by iter'),
-    ],
-)
-def test_iterations_that_are_not_known_are_asked_for(schedule, train_cfg, message):
-    cfg = config(dict(type='Sequential', **schedule))
-    cfg.train_cfg = train_cfg
-    with pytest.raises(ValueError, match=message):
+def test_iterations_of_another_run_are_refused():
+    cfg = config(dict(type='Sequential', max_iters=50))
+    with pytest.raises(ValueError, match='max_iters=50 is not the .*max_iters=100'):
         fill_max_iters(cfg)
+
+
+def test_iterations_that_are_not_known_are_asked_for():
+    cfg = config(dict(type='Sequential'), train_cfg=dict(max_epochs=3))
+    fill_max_iters(cfg)
+    with pytest.raises(ValueError, match='takes it from train_cfg.max_iters'):
+        fit_run_to_schedule(cfg)
+    cfg = config(dict(type='PeriodicGlobal', period=2), train_cfg=dict(max_epochs=3))
+    fill_max_iters(cfg)
+    fit_run_to_schedule(cfg)
 
 
 def test_a_schedule_that_one_module_is_too_few_for_is_refused():

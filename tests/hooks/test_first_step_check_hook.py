@@ -175,7 +175,7 @@ def test_a_runner_stops_before_it_saves(
 def test_our_configs_have_it() -> None:
     cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/runtime.py')
     hooks = [type(HOOKS.build(hook)).__name__ for hook in cfg.custom_hooks]
-    assert hooks == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook']
+    assert hooks == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook']
 
 
 @pytest.mark.parametrize('given', [None, [dict(type='RNGStateHook', x=1)]])
@@ -183,7 +183,7 @@ def test_tools_add_what_local_models_lack(given: Any) -> None:
     cfg = Config(dict(model=dict(local=LOCAL), custom_hooks=given))
     add_hooks(cfg)
     types = [hook['type'] for hook in cfg.custom_hooks]
-    assert types == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook']
+    assert types == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook']
     assert given is None or cfg.custom_hooks[0] == given[0]
 
 
