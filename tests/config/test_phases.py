@@ -49,14 +49,14 @@ def test_a_schedule_is_told_the_iterations_of_the_run():
 
 def test_iterations_of_another_run_are_refused():
     cfg = config(dict(type='Sequential', max_iters=50))
-    with pytest.raises(ValueError, match='max_iters=50 is not the .*max_iters=100'):
+    with pytest.raises(ValueError, match=r'max_iters=50 is not the .*max_iters=100'):
         fill_max_iters(cfg)
 
 
 def test_iterations_that_are_not_known_are_asked_for():
     cfg = config(dict(type='Sequential'), train_cfg=dict(max_epochs=3))
     fill_max_iters(cfg)
-    with pytest.raises(ValueError, match='takes it from train_cfg.max_iters'):
+    with pytest.raises(ValueError, match=r'takes it from train_cfg\.max_iters'):
         fit_run_to_schedule(cfg)
     cfg = config(dict(type='PeriodicGlobal', period=2), train_cfg=dict(max_epochs=3))
     fill_max_iters(cfg)
