@@ -11,9 +11,14 @@ def boundary_key(boundary: str) -> str:
     return boundary.replace('.', '-')
 
 
-def trained_boundaries(names: Sequence[str]) -> list[str]:
-    """Return the boundaries of the partition that a state dict's ``names`` were trained with."""
-    keys = [name.split('.')[1] for name in names if name.startswith('local_heads.')]
+def trained_boundaries(names: Sequence[str], part: str = 'local_heads') -> list[str]:
+    """Return the boundaries that a state dict's ``names`` were trained with.
+
+    Args:
+        names: In the state dict.
+        part: What stands there: ``local_heads``, which tell the partition, or ``context``.
+    """
+    keys = [name.split('.')[1] for name in names if name.startswith(f'{part}.')]
     return [key.replace('-', '.') for key in dict.fromkeys(keys)]
 
 
@@ -24,9 +29,14 @@ def describe_partition(boundaries: Collection[str]) -> str:
     return f'boundaries={list(boundaries)} (K={len(boundaries) + 1})'
 
 
-def own_boundaries(model: Any) -> list[str]:
-    """Return the boundaries of a model that have local heads: a frozen module has none."""
-    return [name for name in model.boundaries if boundary_key(name) in model.local_heads]
+def own_boundaries(model: Any, part: str = 'local_heads') -> list[str]:
+    """Return the boundaries at which a model has local heads, or contexts.
+
+    Args:
+        model: The segmentor; a frozen module of it has neither.
+        part: ``local_heads`` or ``context``.
+    """
+    return [name for name in model.boundaries if boundary_key(name) in getattr(model, part)]
 
 
 def check_same_partition(
@@ -50,42 +60,63 @@ def check_same_partition(
         )
 
 
+def check_same_contexts(trained: Collection[str], own: Collection[str]) -> None:
+    """Check that a checkpoint has contexts where a model has them.
+
+    Args:
+        trained: The boundaries behind which the checkpoint's modules have contexts.
+        own: Those of the model.
+
+    Raises:
+        ValueError: Only one of both has contexts, or they stand elsewhere.
+    """
+    if set(trained) == set(own):
+        return
+    if trained and own:
+        what = f'with local.context behind {list(trained)}, and the model has it behind {list(own)}'
+    else:
+        states = ('with', 'without') if trained else ('without', 'with')
+        what = f'{states[0]} local.context, and the model is {states[1]}'
+    raise ValueError(
+        f'the checkpoint was trained {what}; set model.local.warm_start=True to start from it '
+        'with fresh contexts or none'
+    )
+
+
 def drop_other_heads(
     state_dict: dict[str, Any],
     prefix: str,
     boundaries: Collection[str],
     own: Sequence[str],
-    has_context: bool,
+    own_contexts: Collection[str],
     warm_start: bool,
 ) -> None:
     """Remove from ``state_dict`` the local heads and contexts that a model does not have.
+
+    Contexts stay only if all stand where the model's do: what one reads depends on the others.
 
     Args:
         state_dict: To load; changed in place.
         prefix: Of the model's names in it.
         boundaries: Of the model.
         own: Those that have local heads.
-        has_context: Whether the model has contexts.
+        own_contexts: Those behind which the model's modules have contexts.
         warm_start: Whether the checkpoint may be of another partition.
 
     Raises:
-        ValueError: It is of another partition, or only one of both has contexts, and no warm
-            start was asked for.
+        ValueError: It is of another partition or has other contexts, and no warm start was asked
+            for.
     """
-    trained = trained_boundaries([name.removeprefix(prefix) for name in state_dict])
-    contexts = [name for name in state_dict if name.startswith(f'{prefix}context.')]
-    if not warm_start and bool(contexts) != has_context:
-        states = ('with', 'without') if contexts else ('without', 'with')
-        raise ValueError(
-            f'the checkpoint was trained {states[0]} local.context, and the model is {states[1]}; '
-            'set model.local.warm_start=True to start from it with fresh contexts or none'
-        )
+    names = [name.removeprefix(prefix) for name in state_dict]
+    contexts = trained_boundaries(names, 'context')
     if not warm_start:
         remedy = 'set model.local.warm_start=True to start from it with fresh local heads'
-        check_same_partition(trained, own, 'the checkpoint', remedy)
+        check_same_partition(trained_boundaries(names), own, 'the checkpoint', remedy)
+        check_same_contexts(contexts, own_contexts)
+    keeps_contexts = set(contexts) == set(own_contexts)
     for name in list(state_dict):
-        boundary = trained_boundaries([name.removeprefix(prefix)])
-        if boundary and boundary[0] not in boundaries:
+        own_name = name.removeprefix(prefix)
+        boundary = trained_boundaries([own_name])
+        is_other = bool(boundary) and boundary[0] not in boundaries
+        if is_other or (own_name.startswith('context.') and not keeps_contexts):
             del state_dict[name]
-    for name in contexts if warm_start and not has_context else ():
-        del state_dict[name]

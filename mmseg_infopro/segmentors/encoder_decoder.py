@@ -187,9 +187,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
-        own = own_boundaries(self)
-        has_context = bool(self.context)
-        drop_other_heads(state_dict, prefix, self.boundaries, own, has_context, self.warm_start)
+        own, fed = own_boundaries(self), own_boundaries(self, 'context')
+        drop_other_heads(state_dict, prefix, self.boundaries, own, fed, self.warm_start)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmseg_infopro.config.build import for_prediction
-from mmseg_infopro.local.context_supply import as_map, maps_of
+from mmseg_infopro.local.context_supply import ContextSupply, as_map, maps_of
 from mmseg_infopro.planning.batch import StepShape
 from mmseg_infopro.planning.boundaries import module_peaks
 from mmseg_infopro.planning.unit_costs import measure_step
@@ -101,7 +101,7 @@ def test_prediction_goes_through_the_contexts():
         assert not torch.equal(model._forward(data['inputs']), logits)
 
 
-def test_every_branch_gets_an_embedding():
+def hrnet_config():
     cfg = CONFIGS['resnet'](2, context=context('R1E'))
     channels, depths = (4, 8, 16, 32), (1, 1, 1, 1)
     stages = {
@@ -116,13 +116,43 @@ def test_every_branch_gets_an_embedding():
     )
     cfg['backbone'] = dict(type='InfoProHRNet', extra=dict(stage1=stage1, **stages))
     cfg['decode_head'].update(in_channels=4, in_index=0)
-    cfg['auxiliary_head'].update(in_channels=8, in_index=1)
     cfg['local']['boundaries'] = ['stage2.0', 'stage3.0']
-    model = build(cfg)
-    assert [len(supply.embed_image) for supply in model.context.values()] == [2, 3]
+    del cfg['auxiliary_head']
+    return cfg
+
+
+def test_every_branch_gets_embeddings_of_its_own():
+    model, twin = build(hrnet_config()), build(hrnet_config())
+    formula, inputs, total = Formula(twin), [], 0.0
+    state, _ = formula.f(0, formula.image)
+    for index in (1, 2):
+        supply = twin.context[twin.boundaries[index - 1].replace('.', '-')]
+        total = total + formula.local(index - 1, state)
+        start = []
+        for branch, x in enumerate(stop(state)):
+            image = F.adaptive_avg_pool2d(formula.image, x.shape[2:])
+            x = x + embed(supply.embed_image[branch], image)
+            for earlier in inputs:  # its finest map
+                pooled = F.adaptive_avg_pool2d(earlier[0].detach(), x.shape[2:])
+                x = x + embed(supply.embed_history[branch], pooled)
+            start.append(x)
+        inputs = [start]
+        state, _ = formula.f(index, start)
+    assert len(start) == 3
+    decoded = twin.decode_head.loss(state, formula.samples, {})['loss_ce']
     model.train_step(batch(), KeepGradients.wrap(model))
-    own = {n for n, p in model.named_parameters() if n.startswith('context')}
-    assert own <= gradients(model).keys()
+    assert_close(gradients(model), gradients_of(twin, total + decoded))
+
+
+def test_class_tokens_and_the_given_state_stay_as_they_are():
+    tokens, image = torch.randn(2, 1 + 25, 8), torch.randn(2, 3, 40, 40)
+    given = tokens.clone()
+    entries = [torch.Size((2, 3, 32, 32)), (torch.Size((2, 1 + 16, 8)), (4, 4))]
+    supplied_tokens, size = ContextSupply(entries)((tokens, (5, 5)), image, [image])
+    assert size == (5, 5)
+    assert torch.equal(tokens, given)
+    assert torch.equal(supplied_tokens[:, 0], given[:, 0])
+    assert not torch.equal(supplied_tokens[:, 1:], given[:, 1:])
 
 
 @pytest.mark.parametrize(
@@ -151,6 +181,24 @@ def test_a_checkpoint_with_contexts_is_told_from_one_without(has):
         build(other).load_state_dict(dict(state), strict=False)
     other['local']['warm_start'] = True
     build(other).load_state_dict(dict(state), strict=False)
+
+
+def frozen_config(first, **local):
+    cfg = CONFIGS['resnet'](3, context=context('R1E'), **local)
+    cfg['local']['boundaries'] = [first, 'layer3.0']
+    cfg['backbone']['frozen_stages'] = 2
+    return cfg
+
+
+def test_contexts_that_stand_elsewhere_are_refused_or_fresh():
+    state = build(frozen_config('layer1.1')).state_dict()  # the first module has no local heads
+    message = r'local\.context behind .*layer1\.1.* has it behind .*layer2\.0.*warm_start'
+    with pytest.raises(ValueError, match=message):
+        build(frozen_config('layer2.0')).load_state_dict(dict(state), strict=False)
+    model = build(frozen_config('layer2.0', warm_start=True), seed=1)
+    fresh = {name: value.clone() for name, value in model.context.state_dict().items()}
+    assert not model.load_state_dict(dict(state), strict=False).unexpected_keys
+    assert all(torch.equal(v, fresh[name]) for name, v in model.context.state_dict().items())
 
 
 def test_prediction_keeps_the_partition_of_a_context_only():

@@ -54,9 +54,12 @@ class Case:
     frozen: int | None = None
     clips: bool = False
     schedule: str = 'Local'
+    has_context: bool = False
 
     def model(self, seed: int = 0) -> Any:
-        model = model_of(self.num_modules, seed=seed, schedule=SCHEDULES[self.schedule])
+        context = dict(type='ContextSupply') if self.has_context else None
+        schedule = SCHEDULES[self.schedule]
+        model = model_of(self.num_modules, seed=seed, schedule=schedule, context=context)
         if self.frozen is not None:
             for parameter in model.module_parameters(self.frozen).values():
                 parameter.requires_grad_(False)
@@ -71,6 +74,7 @@ CASES = {
     'loss scaling': Case(4, scales_loss=True),
     'frozen first module': Case(4, frozen=0),
     'frozen tail': Case(4, frozen=3, accumulative_counts=2),
+    'contexts': Case(4, has_context=True),
     **{f'K=4, {name}': Case(4, schedule=name) for name in SCHEDULES if name != 'Local'},
 }
 
@@ -82,9 +86,17 @@ class ScalingOptimWrapper(CpuAmpOptimWrapper):
 
 
 def model_of(
-    num_modules: int, norm: dict[str, Any] = GN, seed: int = 0, schedule: Any = None
+    num_modules: int,
+    norm: dict[str, Any] = GN,
+    seed: int = 0,
+    schedule: Any = None,
+    context: Any = None,
 ) -> Any:
-    local = dict(boundaries=PARTITIONS[num_modules], schedule=schedule or SCHEDULES['Local'])
+    local = dict(
+        boundaries=PARTITIONS[num_modules],
+        schedule=schedule or SCHEDULES['Local'],
+        context=context,
+    )
     return build(model_config(local=local, norm=norm), seed)
 
 
@@ -120,9 +132,11 @@ def train(
 
 
 @cache
-def train_by_hand(num_modules: int, frozen: int | None = None, clips: bool = False) -> Any:
+def train_by_hand(
+    num_modules: int, frozen: int | None = None, clips: bool = False, has_context: bool = False
+) -> Any:
     """Return the gradients of each update, and the last weights, of a plain loop."""
-    model = Case(num_modules, frozen=frozen).model()
+    model = Case(num_modules, frozen=frozen, has_context=has_context).model()
     optimizer = sgd(model)
     seen: list[dict[str, torch.Tensor]] = []
     for step in range(STEPS):
@@ -234,7 +248,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_two_processes_equal_one_on_the_joined_batch(both: list[dict[str, Any]], name: str) -> None:
     case = CASES[name]
     if case.schedule == 'Local':
-        wanted_gradients, wanted_weights = train_by_hand(case.num_modules, case.frozen, case.clips)
+        wanted_gradients, wanted_weights = train_by_hand(
+            case.num_modules, case.frozen, case.clips, case.has_context
+        )
     else:  # whose formula a single process is compared with elsewhere
         model = case.model()
         alone: Any = SimpleNamespace(module=model, train_step=model.train_step)
