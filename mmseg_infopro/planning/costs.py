@@ -40,8 +40,9 @@ class UnitBytes:
             train with the module that the unit is in.
         auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
         backward: Peak of its own forward and backward pass, beyond what was there before.
-        head_parameters: Of the local heads. Their gradients stay to the optimizer step, and they
-            themselves, with what the optimizer keeps of them, are there all the time.
+        head_parameters: Of the local heads, and of the context of a module that begins behind it.
+            Their gradients stay to the optimizer step, and they themselves, with what the optimizer
+            keeps of them, are there all the time.
         frozen: It has nothing to train; a module of frozen units has no local heads.
         kept: What of ``saved`` stays until the backward pass where the rest is recomputed.
         ends_group: Whether a group of units that recompute together ends with it at the latest.

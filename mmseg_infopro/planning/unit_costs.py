@@ -152,8 +152,15 @@ class _Measurement:
         context = self.contexts[name]
         kept = [self.image, before][2 - min(2, context.history) :]
         start = tree_map_only(Tensor, as_leaf, state)
-        peak = peak_beyond(lambda: context(start, self.image, kept), tree_leaves([state, kept]))
+        there = [leaf for leaf in tree_leaves([state, kept]) if isinstance(leaf, Tensor)]
+        peak = peak_beyond(lambda: context(start, self.image, kept), there)
         return peak + context.history * num_bytes(tree_leaves(before))
+
+    def _parameters_at(self, name: str) -> int:
+        """Return the bytes of the parameters of local heads and context behind a unit."""
+        context = self.contexts.get(name)
+        heads = self.heads.get(self._key(name))  # the last unit ends the tail
+        return sum(num_bytes(part.parameters()) for part in (heads, context) if part is not None)
 
     def _key(self, boundary: str) -> Any:
         """Return what borders with equal heads have in common."""
@@ -191,7 +198,7 @@ class _Measurement:
                     retained=num_bytes(tree_leaves(read)),
                     heads=self._peak_of_heads(unit.name, state, entry) if heads else 0,
                     backward=own_peak,
-                    head_parameters=num_bytes(heads.parameters()) if heads else 0,
+                    head_parameters=self._parameters_at(unit.name),
                     frozen=not gradients,
                     kept=_kept_bytes(activations, self.recomputed),
                     ends_group=bool(unit.emits),

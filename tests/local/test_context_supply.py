@@ -24,28 +24,31 @@ def context(mode):
     return dict(type='ContextSupply', **MODES[mode])
 
 
-def embed(layers, x):
+def embed(layers, x, training=True):
     """Return convolution, norm and ReLU, once or several times, by their parameters alone."""
     for layer in layers:
         padding = layer.conv.kernel_size[0] // 2
         x = F.conv2d(x, layer.conv.weight, padding=padding)
-        x = F.batch_norm(x, None, None, layer.norm.weight, layer.norm.bias, training=True).relu()
+        norm = layer.norm
+        running = (None, None) if training else (norm.running_mean, norm.running_var)
+        x = F.batch_norm(x, *running, norm.weight, norm.bias, training=training).relu()
     return x
 
 
-def supplied(formula, mode, index, state, inputs):
+def supplied(formula, mode, index, state, inputs, training=True):
     """Return what module ``index`` starts from: sg(h) + E(image) + sum R(sg(contexts))."""
     supply = formula.model.context[formula.model.boundaries[index - 1].replace('.', '-')]
     size = as_map(state).shape[2:]
     total = 0.0
     if MODES[mode]['image']:
         image = F.adaptive_avg_pool2d(formula.image, size)
-        total = total + embed(supply.embed_image[0], image)
+        total = total + embed(supply.embed_image[0], image, training)
     newest_first = inputs[::-1] if not MODES[mode]['image'] else inputs[:0:-1]
     for layer, earlier in zip(
         supply.embed_history[0], newest_first[: MODES[mode]['history']], strict=True
     ):
-        total = total + embed([layer], F.adaptive_avg_pool2d(as_map(stop(earlier)), size))
+        pooled = F.adaptive_avg_pool2d(as_map(stop(earlier)), size)
+        total = total + embed([layer], pooled, training)
     if isinstance(state, torch.Tensor):
         return stop(state) + total
     tokens, size = stop(state)
@@ -88,14 +91,13 @@ def test_prediction_goes_through_the_contexts():
         state, read_off = formula.f(0, formula.image)
         inputs = [formula.image]
         for index in (1, 2):
-            supply = model.context[model.boundaries[index - 1].replace('.', '-')]
-            start = supply(state, formula.image, inputs[-1:])
+            start = supplied(formula, 'R1E', index, state, inputs, training=False)
             inputs.append(start)
             state, own = formula.f(index, start)
             read_off |= own
         expected = model.decode_head.forward(formula.features(read_off))
         logits = model._forward(data['inputs'])
-        assert torch.equal(logits, expected)
+        torch.testing.assert_close(logits, expected)
         model.context['layer1-1'].embed_image[0][1].conv.weight.zero_()
         model.context['layer1-1'].embed_image[0][1].norm.bias.fill_(1.0)
         assert not torch.equal(model._forward(data['inputs']), logits)
@@ -210,13 +212,24 @@ def test_prediction_keeps_the_partition_of_a_context_only():
 
 
 def test_plans_know_what_a_context_holds():
+    kind, mode = 'swin', 'R1E'  # whose states hold plain numbers beside tensors
     shape = StepShape(batch_size=8, crop=(64, 64), copies=1)
     sgd = dict(optimizer=dict(type='SGD', lr=0.1))
-    model = build(CONFIGS['resnet'](3, context=context('R1E')))
+    model = build(CONFIGS[kind](3, context=context(mode)))
+    end_to_end = build(CONFIGS[kind](3) | dict(local=dict(num_modules=1)))
+    settings = CONFIGS[kind](3)['local']['heads'], end_to_end.head_defaults(), shape
+    step = measure_step(end_to_end, *settings, context_cfg=context(mode))
+    planned = max(module_peaks(step, model.boundaries))
+    real = dry_step_peak(model, sgd, lambda: batch(batch_size=8)).total
+    assert 0.9 * real <= planned <= 1.3 * real
+
+
+def test_plans_count_the_activations_and_parameters_of_contexts():
+    shape = StepShape(batch_size=2, crop=(64, 64), copies=1)
     end_to_end = build(CONFIGS['resnet'](3) | dict(local=dict(num_modules=1)))
     settings = CONFIGS['resnet'](3)['local']['heads'], end_to_end.head_defaults(), shape
-    steps = [measure_step(end_to_end, *settings, context_cfg=c) for c in (None, context('R1E'))]
-    plain, planned = (max(module_peaks(step, model.boundaries)) for step in steps)
-    real = dry_step_peak(model, sgd, lambda: batch(batch_size=8)).total
-    assert plain < planned
-    assert 0.9 * real <= planned <= 1.3 * real
+    plain, fed = (measure_step(end_to_end, *settings, context_cfg=c) for c in (None, context('E')))
+    (before,), (after,) = ([u for u in s.units if u.name == 'layer2.1'] for s in (plain, fed))
+    own = build(CONFIGS['resnet'](2, context=context('E'))).context.parameters()
+    assert before.context == 0 < after.context
+    assert after.head_parameters - before.head_parameters == sum(p.nbytes for p in own)
