@@ -103,10 +103,11 @@ METHODS['overlap'] = Method(
 )
 METHODS['feature_rec'] = Method(
     summary='a task head, and a head that rebuilds what the module started from',
-    formula='CE(task(h), y) + 10 MSE(dec(h), sg h_before)',
+    formula='CE(task(h), y) + MSE(dec(h), sg h_before)',
     source='https://arxiv.org/abs/2212.14215, with the decoder of https://arxiv.org/abs/2605.04913',
     when="InfoPro's idea without a decoder at full resolution",
-    heads=[TASK, dict(type='FeatureReconstructionHead')],
+    # LoPT's weight of 10 is for fine-tuning: from scratch it diverges.
+    heads=[TASK, dict(type='FeatureReconstructionHead', loss_weight=1.0)],
 )
 METHODS['trgl'] = Method(
     summary='a task head, and small residual branches',
