@@ -72,7 +72,8 @@ def peak_of_tail(
 
 def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:
     """Return what recomputing makes views of, which are no bytes of the heads' own."""
-    return [*tree_leaves(features), *heads.parameters(), *heads.buffers()]
+    tensors = [leaf for leaf in tree_leaves(features) if isinstance(leaf, Tensor)]
+    return [*tensors, *heads.parameters(), *heads.buffers()]
 
 
 def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:

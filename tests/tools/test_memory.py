@@ -36,20 +36,14 @@ def test_it_compares_local_modules_with_what_a_user_would_pick_instead(run_at_ro
 
 def test_batch_crop_and_precision_can_be_changed(run_at_root, tmp_path):
     totals = []
-    for changes in (
-        [],
-        ['--batch-size', 8],
-        ['--crop', 96, 128],
-        ['--amp', 'bfloat16'],
-    ):
+    for changes in ([], ['--batch-size', 8], ['--crop', 96, 128, '--amp', 'bfloat16']):
         figures = tmp_path / 'peaks.json'
         result = run_at_root('memory', CONFIG, '--num-modules', 2, '--json', figures, *changes)
         assert result.status == 0, result.err
         totals.append(json.loads(figures.read_text())[0]['total'])
-    as_it_is, more_images, smaller, half_precision = totals
+    as_it_is, more_images, smaller = totals
     assert more_images > 1.5 * as_it_is
-    assert smaller < 0.6 * as_it_is
-    assert half_precision < as_it_is
+    assert smaller < 0.5 * as_it_is
 
 
 @pytest.mark.parametrize(
