@@ -8,7 +8,8 @@ from tests.tools.conftest import metrics_file, write_config
 def test_it_is_trained_evaluated_and_exported_with_its_contexts(run, tmp_path, streets):
     config = write_config(tmp_path, streets)
     words = '--method', 'contsup_r1e', '--work-dir', 'run', '--cfg-options'
-    settings = 'train_cfg.max_iters=2', 'train_cfg.val_interval=2'
+    # Visualizers of one name are one in a process, and write where the first run was.
+    settings = 'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'visualizer.name=context'
     outcome = run('train', config, *words, *settings)
     assert outcome.status == 0, outcome.err
     validated = [

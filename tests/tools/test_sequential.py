@@ -24,6 +24,7 @@ def test_a_finished_module_stays_as_it_is_validations_included(run, tmp_path, st
     settings = (
         'train_cfg.max_iters=4', 'train_cfg.val_interval=1', 'default_hooks.checkpoint.interval=1',
         'default_hooks.checkpoint.max_keep_ckpts=-1', 'default_hooks.logger.interval=1',
+        'visualizer.name=sequential',  # one of this process's, which writes where it began
     )  # fmt: skip
     outcome = run('train', config, *words, *settings)
     assert outcome.status == 0, outcome.err
