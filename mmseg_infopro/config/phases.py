@@ -14,6 +14,9 @@ from ..local.schedule import Schedule
 from ..local.schedules import build_schedule, find_schedule
 from .walk import type_name
 
+WARM_UPS = ('LinearLR', 'ConstantLR')
+"""Schedulers that are for the beginning of a run only."""
+
 
 def fill_max_iters(cfg: Config) -> None:
     """Tell a config's schedule, in place, the iterations of the run, if it asks for them.
@@ -53,11 +56,19 @@ def fit_run_to_schedule(cfg: Config) -> None:
     _check_period(schedule, cfg.get('optim_wrapper', {}).get('accumulative_counts', 1))
     phases = schedule.phases(num_modules)
     tail_begins = min(
-        begin
-        for begin in phases.values()
-        for run in schedule(begin, num_modules)
-        if run.trains and run.last == num_modules - 1
+        (
+            begin
+            for begin in phases.values()
+            for run in schedule(begin, num_modules)
+            if run.trains and run.last == num_modules - 1
+        ),
+        default=None,
     )
+    if tail_begins is None:
+        raise ValueError(
+            f'local.schedule ({type(schedule).__name__}) never trains the tail, which predicts: '
+            'give it a share'
+        )
     if tail_begins > 0:
         _restart_rates(cfg, sorted(phases.values()))
         _delay_validation(cfg, tail_begins)
@@ -65,10 +76,13 @@ def fit_run_to_schedule(cfg: Config) -> None:
 
 def _check_period(schedule: Schedule, accumulative_counts: int) -> None:
     period = getattr(schedule, 'period', None)
-    if period is not None and period % accumulative_counts:
+    if period is None:
+        return
+    if period % accumulative_counts or period < 2 * accumulative_counts:
         raise ValueError(
-            'local.schedule.period must be a multiple of optim_wrapper.accumulative_counts='
-            f'{accumulative_counts}, whose steps are of one kind, got {period}'
+            'local.schedule.period counts iterations, and must be a multiple of '
+            f'optim_wrapper.accumulative_counts={accumulative_counts}, whose steps are of one '
+            f'kind, by at least 2, or no step is local; got {period}'
         )
 
 
@@ -83,13 +97,24 @@ def _restart_rates(cfg: Config, phases: list[int]) -> None:
 def _phased(
     scheduler: Mapping[str, Any], phases: list[int], max_iters: int | None
 ) -> Mapping[str, Any]:
-    if type_name(scheduler) != 'PolyLR' or scheduler.get('by_epoch', True) or not max_iters:
+    is_poly = type_name(scheduler) == 'PolyLR' and not scheduler.get('by_epoch', True)
+    begin = scheduler.get('begin', 0)
+    if not is_poly or not max_iters or any(0 < phase <= begin for phase in phases):
+        if type_name(scheduler) not in WARM_UPS:
+            MMLogger.get_current_instance().warning(
+                f'{type_name(scheduler)} does not start anew with the modules, which begin at '
+                f'iterations {phases}: later ones train at what is left of the rate'
+            )
         return scheduler
     kept = {key: scheduler[key] for key in ('power', 'eta_min') if key in scheduler}
     MMLogger.get_current_instance().info(
         f'the learning rate starts anew at iterations {phases}: PolyLR becomes PhasedPolyLR'
     )
-    return {**kept, 'type': PhasedPolyLR.__name__, 'phases': phases, 'end': max_iters}
+    # Counted from where it begins, behind a warm-up.
+    counted = [max(0, phase - begin) for phase in phases]
+    phased = {'type': PhasedPolyLR.__name__, 'phases': counted, 'length': max_iters - begin}
+    phased['by_epoch'] = False  # mmengine's Runner reads it, and otherwise ends it by epochs
+    return {**kept, **phased, **({'begin': begin} if begin else {})}
 
 
 def _delay_validation(cfg: Config, tail_begins: int) -> None:

@@ -21,7 +21,7 @@ class PhasedPolyLR(PolyLR):
     Args:
         optimizer: Or an optimizer wrapper.
         phases: The iterations at which phases begin, from 0, in order.
-        end: The iteration at which the last one ends.
+        length: Of all phases together, in iterations.
         eta_min: The rate at the end of a phase.
         power: Of the decay.
         by_epoch: Must be False.
@@ -36,7 +36,7 @@ class PhasedPolyLR(PolyLR):
         optimizer: Any,
         *,
         phases: Sequence[int],
-        end: int,
+        length: int,
         eta_min: float = 0.0,
         power: float = 1.0,
         by_epoch: bool = False,
@@ -44,11 +44,11 @@ class PhasedPolyLR(PolyLR):
     ) -> None:
         if by_epoch:
             raise ValueError('PhasedPolyLR counts iterations: by_epoch must be False')
-        if list(phases) != sorted({0, *phases}) or phases[-1] >= end:
+        if list(phases) != sorted({0, *phases}) or phases[-1] >= length:
             raise ValueError(
-                f'phases must rise from 0 to below end={end}, each once, got {list(phases)}'
+                f'phases must rise from 0 to below length={length}, each once, got {list(phases)}'
             )
-        self.phases, self.stop = tuple(phases), end
+        self.phases, self.stop = tuple(phases), length
         super().__init__(optimizer, by_epoch=False, eta_min=eta_min, power=power, **kwargs)
 
     def _get_value(self) -> list[float]:

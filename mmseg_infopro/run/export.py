@@ -30,7 +30,7 @@ PACKAGE = __name__.partition('.')[0]
 PROBE_SIZE = (128, 128)
 """Height and width of the image that both models must agree on, in pixels."""
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
-OWN_ARGUMENTS = {'LoadCheckedAnnotations': {'num_classes'}}
+OWN_ARGUMENTS = {'LoadCheckedAnnotations': {'num_classes'}, 'PhasedPolyLR': {'phases', 'length'}}
 """Arguments that the plain type of the same work does not take."""
 READ_KEYS = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline'}
 """Entries of a config that are read; others are variables."""

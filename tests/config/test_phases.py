@@ -22,9 +22,31 @@ def test_sequential_training_restarts_the_rate_and_validates_once_the_tail_train
     fit_run_to_schedule(cfg)
     assert cfg.param_scheduler[0] == WARMUP
     assert cfg.param_scheduler[1] == dict(
-        type='PhasedPolyLR', phases=[0, 60], end=100, eta_min=1e-4, power=0.9
+        type='PhasedPolyLR', phases=[0, 60], length=100, by_epoch=False, eta_min=1e-4, power=0.9
     )
     assert cfg.train_cfg.val_begin == 61
+
+
+def test_the_rate_restarts_behind_a_warm_up_that_stays():
+    cfg = config(dict(type='Sequential', shares=[60, 40], max_iters=100))
+    cfg.param_scheduler = [WARMUP, dict(POLY, begin=5)]
+    fit_run_to_schedule(cfg)
+    assert cfg.param_scheduler[0] == WARMUP
+    assert cfg.param_scheduler[1] == dict(
+        type='PhasedPolyLR',
+        phases=[0, 55],
+        length=95,
+        by_epoch=False,
+        eta_min=1e-4,
+        power=0.9,
+        begin=5,
+    )
+
+
+def test_a_tail_that_never_trains_is_refused():
+    cfg = config(dict(type='Sequential', shares=[100, 0], max_iters=100))
+    with pytest.raises(ValueError, match='never trains the tail'):
+        fit_run_to_schedule(cfg)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +92,10 @@ def test_a_schedule_that_one_module_is_too_few_for_is_refused():
         fit_run_to_schedule(cfg)
 
 
-def test_a_period_that_cuts_an_accumulation_is_refused():
-    cfg = config(dict(type='PeriodicGlobal', period=3), optim_wrapper=dict(accumulative_counts=2))
+@pytest.mark.parametrize('period', [2, 3])
+def test_a_period_that_cuts_an_accumulation_is_refused(period):
+    schedule = dict(type='PeriodicGlobal', period=period)
+    cfg = config(schedule, optim_wrapper=dict(accumulative_counts=2))
     with pytest.raises(ValueError, match=r'a multiple of optim_wrapper\.accumulative_counts=2'):
         fit_run_to_schedule(cfg)
 
