@@ -51,6 +51,7 @@ def build_contexts(
     entries: Sequence[Any],
     modules: Sequence[tuple[int, str]],
     defaults: Mapping[str, Any],
+    backbone: str,
 ) -> nn.ModuleDict:
     """Build ``local.context`` for each module that has one.
 
@@ -59,6 +60,7 @@ def build_contexts(
         entries: What each module starts from, see :class:`Context`.
         modules: Those to feed, by number, each with the boundary that it begins behind.
         defaults: What the model knows (norm, ...); a context takes what its constructor names.
+        backbone: What it is called in errors.
 
     Raises:
         ValueError: There is no such context, or it does not fit.
@@ -79,7 +81,8 @@ def build_contexts(
             context = context_class(entries[: index + 1], **arguments)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f'local.context ({kind}) does not fit behind boundary {boundary!r}: {error}'
+                f'local.context ({kind}) does not fit behind boundary {boundary!r} of {backbone}: '
+                f'{error}'
             ) from error
         contexts[boundary_key(boundary)] = context
     return contexts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ from .context import CONTEXTS, Context
 STEM_CHANNELS = 12
 """Between the two convolutions of an image's embedding, for a width of 1."""
 
+VALID_STATES = (
+    'a context needs a state of maps (B, C, H, W), or of tokens (B, N, C) with the size of their '
+    'map, alone or in lists and dicts'
+)
+
 
 @CONTEXTS.register_module()
 class ContextSupply(Context):
@@ -29,9 +35,10 @@ class ContextSupply(Context):
     ``image=True, history=0``; Rn ``image=False, history=n``; RnE both.
 
     The paper pools to the state's size at the end, on images of 32 pixels; at full resolution that
-    would hold all channels of the state at stride 1, so here an average pool comes first. Every
-    map of a state gets embeddings of its own (each branch of HRNet), and so do tokens with a size,
-    without class tokens. Of a context with several maps the first one is read.
+    would hold all channels of the state at stride 1, so here an average pool comes first, unless
+    ``pool_first=False`` asks for the paper's order. Every map of a state gets embeddings of its own
+    (each branch of HRNet), and so do tokens with a size, without class tokens. Of a context with
+    several maps the first one is read.
 
     Args:
         entries: As for :class:`Context`.
@@ -39,6 +46,7 @@ class ContextSupply(Context):
         history: Of how many earlier modules the inputs are embedded, at most.
         width: Factor of the channels between the image's convolutions.
         norm_cfg: Of all norms; the model's if not given.
+        pool_first: Whether what is embedded is pooled, and not its embedding.
 
     Raises:
         ValueError: Nothing is to be embedded, or a state is neither maps nor tokens with a size.
@@ -51,6 +59,7 @@ class ContextSupply(Context):
         history: int = 1,
         width: float = 1.0,
         norm_cfg: Mapping[str, Any] | None = None,
+        pool_first: bool = True,
     ) -> None:
         super().__init__(entries)
         if history < 0 or not (image or history):
@@ -65,6 +74,7 @@ class ContextSupply(Context):
         if image and len(contexts) == len(earlier):
             contexts = contexts[:-1]
         self.history, self._num_contexts = history, len(contexts)
+        self.pool_first = pool_first
         norm = dict(norm_cfg or dict(type='BN'))
         stem, in_channels = round(STEM_CHANNELS * width), entries[0][1]
         self.embed_image = nn.ModuleList(
@@ -94,41 +104,47 @@ class ContextSupply(Context):
         self, index: int, size: tuple[int, int], image: Tensor, contexts: Sequence[Tensor]
     ) -> Tensor:
         """Return what is added to one map, ``(B, C, h, w)``."""
-        parts = []
+        embeds: Any = [*self.embed_history[index]]  # type: ignore[misc]
+        read = list(contexts)
         if self.embed_image:
-            parts.append(self.embed_image[index](F.adaptive_avg_pool2d(image, size)))
-        embeds: Any = self.embed_history[index]
-        for embed, context in zip(embeds, contexts, strict=True):
-            parts.append(embed(F.adaptive_avg_pool2d(context, size)))
+            embeds, read = [self.embed_image[index], *embeds], [image, *read]
+        pool = partial(F.adaptive_avg_pool2d, output_size=size)
+        parts = [
+            embed(pool(x)) if self.pool_first else pool(embed(x))
+            for embed, x in zip(embeds, read, strict=True)
+        ]
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
 def maps_of(state: State) -> list[Any]:
-    """Return the maps of a state, or its tokens with their size; of a nest of sizes the same.
+    """Return the maps of a state, and its tokens with their size; of a nest of sizes the same.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: There is something else in it, or nothing.
     """
-    if _is_map(state) or _is_tokens(state):
-        return [state]
-    values = list(state.values()) if isinstance(state, Mapping) else state
-    if isinstance(state, Mapping):
-        values = [value for name, value in state.items() if name not in NO_BRANCHES]
-    if isinstance(values, (list, tuple)) and values and all(map(_is_map, values)):
-        return list(values)
-    raise ValueError(
-        'a context needs a state that is a map (B, C, H, W), a list or dict of maps, or tokens '
-        f'(B, N, C) with the size of their map, got {_describe(state)}'
-    )
+    maps: list[Any] = []
+    replaced_maps(state, maps.append)
+    if not maps:
+        raise ValueError(f'{VALID_STATES}, got an empty {type(state).__name__}')
+    return maps
 
 
 def replaced_maps(state: State, change: Callable[[Any], Any]) -> State:
-    """Return a state with its maps or tokens changed, in the order of :func:`maps_of`."""
+    """Return a state with its maps or tokens changed, in the order of :func:`maps_of`.
+
+    Raises:
+        ValueError: There is something else in it.
+    """
     if _is_map(state) or _is_tokens(state):
         return change(state)
     if isinstance(state, Mapping):
-        return {n: value if n in NO_BRANCHES else change(value) for n, value in state.items()}
-    return type(state)(change(value) for value in state)
+        return {
+            name: value if name in NO_BRANCHES else replaced_maps(value, change)
+            for name, value in state.items()
+        }
+    if isinstance(state, (list, tuple)) and not isinstance(state, torch.Size):
+        return type(state)(replaced_maps(value, change) for value in state)
+    raise ValueError(f'{VALID_STATES}, got {_describe(state)}')
 
 
 def as_map(value: Any) -> Tensor:

@@ -29,14 +29,9 @@ def describe_partition(boundaries: Collection[str]) -> str:
     return f'boundaries={list(boundaries)} (K={len(boundaries) + 1})'
 
 
-def own_boundaries(model: Any, part: str = 'local_heads') -> list[str]:
-    """Return the boundaries at which a model has local heads, or contexts.
-
-    Args:
-        model: The segmentor; a frozen module of it has neither.
-        part: ``local_heads`` or ``context``.
-    """
-    return [name for name in model.boundaries if boundary_key(name) in getattr(model, part)]
+def own_boundaries(model: Any) -> list[str]:
+    """Return the boundaries of a model that have local heads: a frozen module has none."""
+    return [name for name in model.boundaries if boundary_key(name) in model.local_heads]
 
 
 def check_same_partition(
@@ -64,16 +59,20 @@ def check_same_contexts(trained: Collection[str], own: Collection[str]) -> None:
     """Check that a checkpoint has contexts where a model has them.
 
     Args:
-        trained: The boundaries behind which the checkpoint's modules have contexts.
+        trained: Names in the checkpoint of all that contexts hold.
         own: Those of the model.
 
     Raises:
-        ValueError: Only one of both has contexts, or they stand elsewhere.
+        ValueError: Only one of both has contexts, or they stand elsewhere, or are others.
     """
     if set(trained) == set(own):
         return
-    if trained and own:
-        what = f'with local.context behind {list(trained)}, and the model has it behind {list(own)}'
+    places = [trained_boundaries(sorted(names), 'context') for names in (trained, own)]
+    if places[0] == places[1]:
+        names = sorted(set(trained) ^ set(own))
+        what = f'with another local.context than the model has: only one of both has {names[0]}'
+    elif all(places):
+        what = f'with local.context behind {places[0]}, and the model has it behind {places[1]}'
     else:
         states = ('with', 'without') if trained else ('without', 'with')
         what = f'{states[0]} local.context, and the model is {states[1]}'
@@ -88,19 +87,19 @@ def drop_other_heads(
     prefix: str,
     boundaries: Collection[str],
     own: Sequence[str],
-    own_contexts: Collection[str],
+    contexts: Collection[str],
     warm_start: bool,
 ) -> None:
     """Remove from ``state_dict`` the local heads and contexts that a model does not have.
 
-    Contexts stay only if all stand where the model's do: what one reads depends on the others.
+    Contexts stay only if all are the model's: what one reads depends on the others.
 
     Args:
         state_dict: To load; changed in place.
         prefix: Of the model's names in it.
         boundaries: Of the model.
         own: Those that have local heads.
-        own_contexts: Those behind which the model's modules have contexts.
+        contexts: Names of all that the model's contexts hold.
         warm_start: Whether the checkpoint may be of another partition.
 
     Raises:
@@ -108,12 +107,12 @@ def drop_other_heads(
             for.
     """
     names = [name.removeprefix(prefix) for name in state_dict]
-    contexts = trained_boundaries(names, 'context')
+    trained_contexts = [name for name in names if name.startswith('context.')]
     if not warm_start:
         remedy = 'set model.local.warm_start=True to start from it with fresh local heads'
         check_same_partition(trained_boundaries(names), own, 'the checkpoint', remedy)
-        check_same_contexts(contexts, own_contexts)
-    keeps_contexts = set(contexts) == set(own_contexts)
+        check_same_contexts(trained_contexts, contexts)
+    keeps_contexts = set(trained_contexts) == set(contexts)
     for name in list(state_dict):
         own_name = name.removeprefix(prefix)
         boundary = trained_boundaries([own_name])

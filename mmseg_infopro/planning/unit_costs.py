@@ -139,9 +139,10 @@ class _Measurement:
     def add_contexts(self, cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> None:
         """Measure contexts behind every unit, as if each one before were a module of its own."""
         names, states = list(self.trace.states)[:-1], self.trace.states
+        backbone = type(self.model.backbone).__name__
         for before, name in pairwise(names):
             entries = [states[''], states[before], states[name]]
-            built = build_contexts(cfg, entries, [(2, name)], defaults)
+            built = build_contexts(cfg, entries, [(2, name)], defaults, backbone)
             for context in built.values():
                 self.contexts[name] = fake_copy(context, self.mode)
 

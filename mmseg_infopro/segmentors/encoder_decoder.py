@@ -110,7 +110,8 @@ class InfoProEncoderDecoder(EncoderDecoder):
             self.kinds_of_step |= check_phases(self.schedule, frozen, head_names(self))
         fed = [(index, self.boundaries[index - 1]) for index in trained if index]
         entries = [trace.states[name] for name in ('', *self.boundaries)]
-        self.context = build_contexts(settings.context, entries, fed, defaults)
+        name = type(self.backbone).__name__
+        self.context = build_contexts(settings.context, entries, fed, defaults, name)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train on one batch, module by module; K=1 without recompute is the parent's step."""
@@ -153,10 +154,15 @@ class InfoProEncoderDecoder(EncoderDecoder):
         for position in range(len(passes)):
             yield forward_pass(self, passes, position, starts)
 
-    def extract_feat(self, inputs: Tensor) -> Any:
-        """Return the features, of the modules with their contexts where there are any."""
+    def extract_feat(self, inputs: Tensor, *args: Any) -> Any:
+        """Return the features, of the modules with their contexts where there are any.
+
+        Args:
+            inputs: Normalized images, ``(B, C, H, W)``.
+            args: What else the parent takes: a depth estimator takes the images' metas.
+        """
         if not self.context:
-            return super().extract_feat(inputs)
+            return super().extract_feat(inputs, *args)
         features = features_in_context(self, inputs)
         return self.neck(features) if self.with_neck else features
 
@@ -187,8 +193,9 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         """Refuse the checkpoint of another partition, unless a warm start was asked for."""
-        own, fed = own_boundaries(self), own_boundaries(self, 'context')
-        drop_other_heads(state_dict, prefix, self.boundaries, own, fed, self.warm_start)
+        own = own_boundaries(self)
+        contexts = [f'context.{name}' for name in self.context.state_dict()]
+        drop_other_heads(state_dict, prefix, self.boundaries, own, contexts, self.warm_start)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
 
