@@ -22,6 +22,7 @@ from ..upstream import stack_labels
 EPS = torch.finfo(torch.float32).eps
 # Their loss_by_feat ends in the parent's, once per output.
 CALL_THE_PARENTS_LOSS = ('DAHead', 'EncHead', 'STDCHead')
+CHUNKED = 'Chunked'
 
 
 class ChunkedLoss(BaseDecodeHead):
@@ -197,6 +198,14 @@ def _downsample_gradient(gradient: Tensor, sample: Tensor, align_corners: bool) 
     return torch.autograd.grad(upsampled, point, gradient)[0]
 
 
+def unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
+    """Name mmseg's head in place of one that computes its loss in chunks."""
+    name = str(cfg.get('type'))
+    if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
+        cfg['type'] = name.removeprefix(CHUNKED)
+    return cfg
+
+
 def _register_chunked_heads() -> None:
     """Register ``Chunked<Name>`` for each of mmseg's heads whose loss the base class computes."""
     for name in sorted(set(decode_heads.__all__)):
@@ -205,7 +214,7 @@ def _register_chunked_heads() -> None:
         if loss_by_feat is BaseDecodeHead.loss_by_feat or name in CALL_THE_PARENTS_LOSS:
             doc = f':class:`mmseg.models.decode_heads.{name}` with :class:`ChunkedLoss`.'
             namespace = {'__module__': __name__, '__doc__': doc}
-            chunked = type(f'Chunked{name}', (head, ChunkedLoss), namespace)
+            chunked = type(f'{CHUNKED}{name}', (head, ChunkedLoss), namespace)
             # Pickle finds a class by its name in its module.
             globals()[chunked.__name__] = MODELS.register_module(module=chunked)
 

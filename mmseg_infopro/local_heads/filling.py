@@ -38,7 +38,7 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
         raise ValueError(
             f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
         )
-    arguments = _arguments(head_class)
+    arguments = constructor_arguments(head_class)
     filled = {name: value for name, value in known.items() if name in arguments}
     if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
         filled['channels'] = _default_channels(border.shapes)
@@ -72,10 +72,10 @@ def _default_channels(border: Sequence[FeatureShape]) -> int:
     return min(512, max(32, channels // 64 * 32))
 
 
-def _arguments(head_class: type) -> dict[str, inspect.Parameter]:
-    """Return what the constructor takes by name, through the ``**kwargs`` of its parents."""
+def constructor_arguments(kind: type) -> dict[str, inspect.Parameter]:
+    """Return what a class's constructor takes by name, through the ``**kwargs`` of its parents."""
     arguments: dict[str, inspect.Parameter] = {}
-    for parent in head_class.__mro__:
+    for parent in kind.__mro__:
         if '__init__' not in vars(parent):
             continue
         parameters = inspect.signature(vars(parent)['__init__']).parameters
@@ -91,7 +91,7 @@ def takes_border(head_cfgs: Sequence[Config]) -> bool:
         MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
         for cfg in head_cfgs
     ]
-    return any(kind is not None and 'border' in _arguments(kind) for kind in kinds)
+    return any(kind is not None and 'border' in constructor_arguments(kind) for kind in kinds)
 
 
 def _head_class(cfg: Config) -> type | None:

@@ -13,8 +13,7 @@ from mmseg.registry import MODELS
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
-
-CHUNKED = 'Chunked'
+from ..local_heads.chunked_loss import unchunked
 
 
 def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
@@ -49,23 +48,15 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
         lean.model.local.recompute = 'cheap'
     plain = deepcopy(lean)
     plain.model.local.recompute = 'none'
-    plain.model = replaced(plain.model, _unchunked)
+    plain.model = replaced(plain.model, unchunked)
     forms = {'E2E': resolve(plain)}
     if takes_argument(plain.model.backbone, 'with_cp'):
         forms['E2E with_cp'] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
-    chunks = replaced(lean.model, _unchunked) != lean.model
+    chunks = replaced(lean.model, unchunked) != lean.model
     if chunks or lean.model.local.get('recompute', 'none') != 'none':
         forms['E2E lean'] = resolve(lean)
     return forms
-
-
-def _unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
-    """Name mmseg's head in place of one that computes its loss in chunks."""
-    name = str(cfg.get('type'))
-    if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
-        cfg['type'] = name.removeprefix(CHUNKED)
-    return cfg
 
 
 def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:

@@ -15,9 +15,9 @@ from mmengine.registry import init_default_scope
 from ..config.build import build_model
 from ..config.pretrained import pretrained_files, without_pretrained
 from ..config.resolve import resolve
+from ..config.same_method import check_same_method
 from ..config.walk import type_name
 from ..datasets import check_data
-from ..hooks.method_hook import check_same_method
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
 from ..parallel import (
@@ -57,8 +57,8 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     add_hooks(cfg)
     if checkpoint is not None:
         check_partition(cfg, checkpoint_weights(checkpoint))
-        if cfg.get('resume') and 'local' in cfg.model:
-            check_same_method(cfg.model.local, checkpoint)
+        if cfg.get('resume'):
+            check_same_method(cfg.model.get('local'), checkpoint)
     return cfg
 
 

@@ -28,6 +28,8 @@ def test_resume_goes_on(trained: Trained, run: Run, tmp_path: Path) -> None:
     arguments = trained.config, '--work-dir', work_dir, '--cfg-options', 'train_cfg.max_iters=3'
     outcome = run('train', *arguments)
     assert 'already holds the checkpoints of a run: continue it with --resume' in outcome.error
+    outcome = run('train', *arguments, '--resume', '--method', 'greedy')
+    assert 'trained with model.local.heads=' in outcome.error
     assert run('train', *arguments, '--resume').status == 0
     resumed = check_checkpoint(work_dir / 'iter_3.pth', for_resume=True)
     assert resumed['meta']['iter'] == 3
