@@ -57,9 +57,7 @@ def test_another_method_or_partition_is_refused(change, message):
 def test_arguments_of_a_head_make_another_method():
     man, stages = ({**LOCAL, 'heads': METHODS[name].heads} for name in ('man', 'manpp'))
     check_same_method({**LOCAL, 'heads': [dict(type='MomentumHead')]}, saved(man))
-    with pytest.raises(
-        ValueError, match=r"the config has .*'scaled': True.*: resume"
-    ):
+    with pytest.raises(ValueError, match=r"the config has .*'scaled': True.*: resume"):
         check_same_method(stages, saved(man))
 
 
