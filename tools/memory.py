@@ -88,7 +88,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         cells = [f'{row["total"] / size:.2f}', f'{row["total"] / first["total"]:.1%}']
         cells += [f'{row[part] / size:.2f}' for part in parts]
         cells += [f'{row["flops"] / first["flops"] - 1:+.1%}' if row is not first else '']
-        cells += [f'{row[key] / size:.2f}' if row[key] else 'OOM' for key in measured]
+        unmeasured = 'OOM' if row.get('failure') else ''
+        cells += [f'{row[key] / size:.2f}' if row[key] else unmeasured for key in measured]
         table.add_row(row['name'], *cells)
     console = Console()
     console.print(table)
@@ -115,10 +116,11 @@ def main() -> None:
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise ValueError('--device cuda needs a GPU, and torch finds none on this machine')
     trials = alternatives(cfg, args.num_modules)
-    rows, steps = [], {}
+    rows: list[dict[str, Any]] = []
+    steps = {}
     with progress_bar('steps', len(trials)) as advance:
         for name, trial in trials.items():
-            kinds = dry_config_steps(trial, flops=True)
+            kinds, before = dry_config_steps(trial, flops=True), len(rows)
             for step in kinds:
                 kind = f'{name} {step.kind}' if len(kinds) > 1 else name
                 steps[kind] = step
@@ -126,7 +128,9 @@ def main() -> None:
             if args.device == 'cuda':
                 real = measured_bytes(trial)
                 for key in ('allocated', 'reserved', 'failure'):
-                    rows[-1][key] = getattr(real, key)
+                    # A run begins with the first kind; the others are not stepped for real.
+                    for row in rows[before:]:
+                        row[key] = getattr(real, key) if row is rows[before] else None
             advance()
     show(rows)
     if args.json:

@@ -42,6 +42,13 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     return build_model(model_cfg)
 
 
+def has_context(local: Mapping[str, Any] | None) -> bool:
+    """Whether a ``model.local`` changes what is predicted; one module alone has no context."""
+    if not local or local.get('context') is None:
+        return False
+    return local.get('boundaries') != [] and local.get('num_modules') != 1
+
+
 def for_prediction(local: Mapping[str, Any]) -> ConfigDict:
     """Return what of ``model.local`` prediction needs: nothing, or a context and its partition.
 
@@ -51,7 +58,7 @@ def for_prediction(local: Mapping[str, Any]) -> ConfigDict:
     Raises:
         ValueError: There is a context, and the boundaries are not known.
     """
-    if local.get('context') is None:
+    if not has_context(local):
         return ConfigDict(boundaries=[], warm_start=True)
     if local.get('boundaries') is None:
         raise ValueError(

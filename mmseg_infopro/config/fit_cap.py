@@ -87,8 +87,8 @@ def fit_cap(
     cap = tensor_cap(settings) - exchange_bytes(cfg)
     report = report or MMLogger.get_current_instance().info
     step = measured or measure_config(cfg, settings)
-    # With one module a schedule of local passes has nothing to say.
-    fewest = 1 if settings.schedule['type'] == 'Local' else 2
+    # One module has no local passes for a schedule, and none that a context would feed.
+    fewest = 1 if settings.schedule['type'] == 'Local' and settings.context is None else 2
     counts = num_modules or range(fewest, len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
     trials = recomputing_trials if settings.recompute == 'auto' else plain_trials

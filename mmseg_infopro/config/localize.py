@@ -73,19 +73,26 @@ def localize(
             f'localize takes exactly one of {", ".join(PARTITION_KEYS)}, '
             f'got {" and ".join(partition) or "none"}'
         )
-    if 'local' not in cfg.model:
+    if 'local' not in cfg.model or not is_local(cfg.model):
         _add_imports(cfg, _wrapper_modules(cfg.model))
         cfg.merge_from_dict(local_types(cfg.model))
-        cfg.model.local = ConfigDict()
+        cfg.model.setdefault('local', ConfigDict())  # command lines may have set some of it
     set_partition(cfg, **partition)
-    if num_modules == 1:  # whatever a schedule would say of local passes
-        cfg.model.local.pop('schedule', None)
+    if num_modules == 1:  # whatever a schedule would say of local passes, a context of inputs
+        for key in ('schedule', 'context'):
+            cfg.model.local.pop(key, None)
     if method is not None:
+        if method != 'e2e' and _estimates_depth(cfg.model):
+            raise ValueError(
+                f'method={method!r} does not fit a depth estimator: its local heads classify '
+                'pixels; give heads that regress depth, in model.local.heads'
+            )
         use_method(cfg, method)
     if heads is not None:
         cfg.model.local.heads = [ConfigDict(head) for head in heads]
     elif 'heads' not in cfg.model.local:
-        _check_default_heads(cfg.model)
+        if num_modules != 1:
+            _check_default_heads(cfg.model)
         cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
     _add_imports(cfg, ['mmseg_infopro'])
     return cfg
@@ -192,9 +199,13 @@ def _unrolled_type(backbone: Mapping[str, Any]) -> Any:
     return f'InfoPro{name}'
 
 
-def _check_default_heads(model: Mapping[str, Any]) -> None:
+def _estimates_depth(model: Mapping[str, Any]) -> bool:
     found = model_class(model)
-    if found is not None and issubclass(found, DepthEstimator):
+    return found is not None and issubclass(found, DepthEstimator)
+
+
+def _check_default_heads(model: Mapping[str, Any]) -> None:
+    if _estimates_depth(model):
         raise ValueError(
             'heads must be given for a depth estimator: the default local heads classify pixels'
         )

@@ -79,7 +79,12 @@ def local_losses(
     for head in heads:
         if not getattr(head, 'follows', True):  # has yet to begin
             head.follow(model.backbone)
-    if any(getattr(head, 'is_balanced', False) for head in heads) and _measures_now(model):
+    counts = run.trains and any(run.weight(index, head_name(head)) for head in heads)
+    if (
+        counts
+        and any(getattr(head, 'is_balanced', False) for head in heads)
+        and _measures_now(model)
+    ):
         _measure_strengths(model, heads, state, carried, entry)
     for number, head in enumerate(heads):
         name = head_name(head)

@@ -17,7 +17,8 @@ class Overlapping(Schedule):
         L = l_0(h_0) + sum over k >= 1 of
             independent * l_k(f_k(sg h_{k-1})) + cascade * l_k(f_k(f_{k-1}(sg h_{k-2})))
 
-    The authors' code leaves ``l_0`` out (``first=0``) and has heads of its own for the cascades.
+    The authors' code leaves ``l_0`` out, without which the first module has no loss of its own
+    pass here, and has heads of its own for the cascades.
     A module runs twice, in the pass that it begins and in the one that it ends, and is updated
     after the second one; its norms count once.
 
@@ -28,7 +29,7 @@ class Overlapping(Schedule):
         borders: The boundaries at which neighbours overlap; all if not given.
 
     Raises:
-        ValueError: A weight is negative, or that of the cascades is 0.
+        ValueError: A weight is negative, or that of the cascades or the first losses is 0.
     """
 
     def __init__(
@@ -38,9 +39,9 @@ class Overlapping(Schedule):
         first: float = 1.0,
         borders: Sequence[int] | None = None,
     ) -> None:
-        if min(independent, cascade, first) < 0 or cascade == 0:
+        if independent < 0 or min(cascade, first) <= 0:
             raise ValueError(
-                'independent and first must not be negative, and cascade must be positive, got '
+                'independent must not be negative, and first and cascade must be positive, got '
                 f'independent={independent}, first={first} and cascade={cascade}'
             )
         self.independent, self.cascade, self.first = independent, cascade, first

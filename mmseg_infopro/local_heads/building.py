@@ -29,7 +29,7 @@ def build_local_heads(
         defaults: What the model knows (class count, norm, ...); a head takes what it accepts.
 
     Raises:
-        ValueError: A head does not fit, or the border has none.
+        ValueError: A head does not fit, two have one name, or the border has none.
     """
     heads = nn.ModuleList()
     for number, cfg in enumerate(head_cfgs):
@@ -53,9 +53,20 @@ def build_local_heads(
             is_named='name' in cfg,
             is_balanced=is_balanced,
         )
+        if any(head.is_named and head.local_name == other.local_name for other in heads):
+            raise ValueError(
+                f'{name}: another head at boundary {border.boundary!r} is named '
+                f'{head.local_name!r} already, and its losses would be lost'
+            )
         heads.append(head)
     if any(head.is_balanced for head in heads):
         for head in heads:
+            if getattr(head, 'reads_residuals', False):
+                raise ValueError(
+                    f'{type(head).__name__} cannot stand beside a head with '
+                    "loss_weight='balanced': "
+                    'the strength of what reads residual branches cannot be measured at the border'
+                )
             head.strength = Strength()
     if not len(heads):
         raise ValueError(

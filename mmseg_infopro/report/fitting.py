@@ -14,6 +14,7 @@ from ..config.edit import enforce_cap, override_step
 from ..config.explain import FailedStepError
 from ..config.fit_cap import measure_config, nearest_fit, plan_fits, set_fit
 from ..config.localize import localize
+from ..config.phases import fill_max_iters
 from ..config.step import dry_config_step, step_shape
 from ..config.trials import Fit
 from ..local.settings import check_num_modules, read_local_settings
@@ -87,6 +88,7 @@ class LocalFitter:
         self.cap = cap
         self.cfg = localize(cfg, memory_cap=cap.total)
         self.cfg.model.local.update(memory_margin=cap.margin, recompute=recompute)
+        fill_max_iters(self.cfg)
         self._measured: dict[StepShape, StepBytes] = {}
 
     def check(self, num_modules: int) -> None:

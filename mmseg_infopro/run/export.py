@@ -20,7 +20,7 @@ from mmseg import registry
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ..config.build import build_end_to_end, build_model, for_prediction
+from ..config.build import build_end_to_end, build_model, for_prediction, has_context
 from ..config.pretrained import without_pretrained
 from ..config.walk import DROPPED, replaced, walk
 from .checkpoints import check_checkpoint
@@ -74,7 +74,7 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
     opened = check_checkpoint(checkpoint)
     weights = checkpoint_weights(opened)
     check_context(cfg.model, weights, checkpoint)
-    if has_context(cfg):  # whose model has no plain equivalent: all of it stays
+    if has_context(cfg.model.get('local')):  # whose model has no plain equivalent: all of it stays
         ours = build_model(without_pretrained(_model_of_prediction(cfg)))
     else:
         weights, ours = plain_state_dict(weights), build_end_to_end(cfg)
@@ -95,7 +95,9 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Export(out / names[0], out / names[1], remaining, not has_context(cfg))
+    return Export(
+        out / names[0], out / names[1], remaining, not has_context(cfg.model.get('local'))
+    )
 
 
 def plain_config(cfg: Config) -> Config:
@@ -108,14 +110,14 @@ def plain_config(cfg: Config) -> Config:
         ValueError: A part of the model has no plain equivalent.
     """
     content = {key: value for key, value in cfg.to_dict().items() if key not in OF_A_RUN}
-    if has_context(cfg):
+    if has_context(cfg.model.get('local')):
         model = without_pretrained(_model_of_prediction(cfg)).to_dict()
         content.pop('model')
     else:
         model = replaced(without_pretrained(content.pop('model')), _plain)
     content = {**replaced(content, _plain), 'model': model}
     kept = list(own_types(content['model']))
-    if kept and not has_context(cfg):
+    if kept and not has_context(cfg.model.get('local')):
         raise ValueError(f'the model has no plain equivalent: it uses {", ".join(kept)}')
     imports = dict(cfg.get('custom_imports') or {})
     modules = imports.get('imports') or []
@@ -127,11 +129,6 @@ def plain_config(cfg: Config) -> Config:
     if modules:
         content['custom_imports'] = {**imports, 'imports': modules}
     return Config(content)
-
-
-def has_context(cfg: Config) -> bool:
-    """Whether a config's model has contexts, which change what it predicts."""
-    return (cfg.model.get('local') or {}).get('context') is not None
 
 
 def _model_of_prediction(cfg: Config) -> ConfigDict:

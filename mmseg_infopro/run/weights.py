@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..config.build import has_context
+
 
 def checkpoint_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return a checkpoint's state dict, without the prefix that a model wrapper leaves."""
@@ -26,7 +28,7 @@ def check_context(model_cfg: Mapping[str, Any], weights: Mapping[str, Tensor], s
         ValueError: One of the two has contexts, and the other none.
     """
     has = any(name.startswith('context.') for name in weights)
-    takes = (model_cfg.get('local') or {}).get('context') is not None
+    takes = has_context(model_cfg.get('local'))
     if has != takes:
         with_and_without = ('with', 'without') if has else ('without', 'with')
         raise ValueError(

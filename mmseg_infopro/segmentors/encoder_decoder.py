@@ -95,6 +95,13 @@ class InfoProEncoderDecoder(EncoderDecoder):
                 "local.schedule.recompute='auto' is what local.memory_cap needs: call "
                 'mmseg_infopro.resolve(cfg), as our tools do, with a memory_cap'
             )
+        recomputes = getattr(self.schedule, 'recompute', 'none') != 'none'
+        if settings.compile is not None and self.boundaries and recomputes:
+            raise ValueError(
+                'local.compile and a local.schedule.recompute exclude each other: a compiled '
+                'module cannot recompute; set local.compile=False, or '
+                "local.schedule.recompute='none'"
+            )
         self.local_modules = cut_model(self, self.boundaries, trace, settings.recompute, whole)
         check_places(settings.heads, len(self.boundaries))
         borders = borders_of(self.backbone, trace, self.boundaries, in_channels)

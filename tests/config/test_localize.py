@@ -165,3 +165,25 @@ def test_checkpointing_of_the_backbone_is_refused_if_it_is_cut():
     for partition in (dict(num_modules=2), dict(boundaries=['layer2.0'])):
         with pytest.raises(ValueError, match=r"with_cp=False, and local.recompute='units'"):
             resolve(localize(plain, **partition))
+
+
+def test_what_a_command_line_sets_of_local_stays():
+    cfg = plain_config()
+    cfg.model.local = dict(recompute='cheap')
+    found = localize(cfg, num_modules=2)
+    assert found.model.type == 'InfoProEncoderDecoder'
+    assert found.model.local.recompute == 'cheap'
+
+
+def test_one_module_has_no_context():
+    cfg = localize(plain_config(), 2)
+    cfg.model.local.context = dict(type='ContextSupply')
+    assert 'context' not in localize(cfg, num_modules=1).model.local
+    assert 'context' in localize(cfg, num_modules=2).model.local
+
+
+def test_methods_do_not_fit_depth_estimators():
+    cfg = plain_config(type='DepthEstimator')
+    with pytest.raises(ValueError, match='does not fit a depth estimator'):
+        localize(cfg, num_modules=2, method='greedy')
+    assert localize(cfg, method='e2e').model.local.num_modules == 1

@@ -13,6 +13,7 @@ from tests.local.test_local_losses import KINDS, KS, border_of, linear, step_and
 from tests.models import KeepGradients, batch, build, gradients
 
 TAU = 0.5
+BALANCED = dict(type='CrossEntropyLoss', loss_weight='balanced')
 HEADS = [dict(type='LinearHead'), dict(type='ResidualPenalty', tau=TAU)]
 
 
@@ -94,3 +95,9 @@ def test_a_plan_counts_a_copy_of_each_branch():
 def test_a_compiled_module_cannot_be_measured():
     with pytest.raises(ValueError, match=r'local.compile and the local head ResidualPenalty excl'):
         MODELS.build(resnet_config(2, heads=HEADS, compile=True))
+
+
+def test_it_does_not_stand_beside_a_balanced_head():
+    heads = [dict(type='LinearHead', loss_decode=dict(BALANCED)), HEADS[1]]
+    with pytest.raises(ValueError, match=r"ResidualPenalty cannot stand beside .*'balanced'"):
+        build(resnet_config(2, heads=heads))

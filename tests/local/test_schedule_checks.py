@@ -83,3 +83,10 @@ def test_a_head_without_a_loss_is_named():
     net.local_heads['layer2-1'][0].loss = lambda *args, **kwargs: dict(edge=args[0][0].mean())
     with pytest.raises(ValueError, match=r"FCNHead returns edge: only keys with 'loss'"):
         net.train_step(batch(size=32), KeepGradients.wrap(net))
+
+
+def test_a_compiled_module_does_not_recompute():
+    local = dict(boundaries=['layer2.1'], heads=HEADS, compile=dict(backend='eager'))
+    local['schedule'] = dict(type='PeriodicGlobal', period=2, recompute='units')
+    with pytest.raises(ValueError, match=r'local.compile and a local.schedule.recompute exclude'):
+        build(model_config(local=local))

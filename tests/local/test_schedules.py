@@ -100,7 +100,8 @@ def test_neighbours_overlap_at_named_borders_only():
         ([], dict(type='Overlapping'), 'at least 2 local modules, got 1'),
         (THREE, dict(type='Overlapping', borders=['c']), "names 'c', .* valid: a, b"),
         (THREE, dict(type='Overlapping', borders=[2]), 'borders must be some of 0 to 1'),
-        (THREE, dict(type='Overlapping', cascade=0), 'cascade must be positive'),
+        (THREE, dict(type='Overlapping', cascade=0), 'first and cascade must be positive'),
+        (THREE, dict(type='Overlapping', first=0), 'first and cascade must be positive'),
         (THREE, dict(type='Local', period=3), r'local.schedule \(Local\) takes no period'),
     ],
 )

@@ -77,3 +77,11 @@ def test_what_the_branches_give_is_what_mmseg_makes_of_them():
 def test_a_head_that_does_not_fit_says_where(cfg, message):
     with pytest.raises(ValueError, match=message):
         build(cfg, BRANCHES)
+
+
+def test_two_heads_of_one_name_are_refused():
+    heads = [dict(TASK, name='task'), dict(TASK, name='task')]
+    with pytest.raises(ValueError, match=r"another head at boundary .* is named 'task'"):
+        build_local_heads(heads, border_at(BRANCHES), DEFAULTS)
+    named = build_local_heads([dict(TASK, name='one'), TASK], border_at(BRANCHES), DEFAULTS)
+    assert [head.local_name for head in named] == ['one', 'FCNHead']

@@ -98,3 +98,9 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
     assert row.fixed_crop
     assert row.crop == ((64, 96) if row.fits else None)
     assert row.fits == (row.batch >= 4) == (cap == '60MB')
+
+
+def test_a_method_whose_modules_train_in_turn(run_at_root):
+    result = run_at_root('fit', CONFIG, '--cap', '20MB', '--method', 'sequential', *SMALL)
+    assert result.status == 0, result.err
+    assert 'K=2' in result.out
