@@ -143,7 +143,9 @@ class InfoProEncoderDecoder(EncoderDecoder):
         losses: dict[str, Tensor] = {}
         for pass_losses in self.pass_losses(inputs, data_samples):
             for name, value in pass_losses.items():
-                losses[name] = losses[name] + value if name in losses else value
+                # A module that runs in two passes logs its accuracies as of the second one.
+                adds = name in losses and 'loss' in name
+                losses[name] = losses[name] + value if adds else value
         return losses
 
     def pass_losses(self, inputs: Tensor, data_samples: SampleList) -> Iterator[dict[str, Tensor]]:

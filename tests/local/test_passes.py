@@ -164,3 +164,15 @@ def test_steps_that_accumulate_are_of_one_kind():
     )
     train(model, range(8), accumulative_counts=2)
     assert kinds == [3, 3, 1, 1, 3, 3, 1, 1]
+
+
+def test_passes_in_one_graph_give_the_losses_and_accuracies_of_a_step():
+    model, twin = twins('resnet', 2, schedule=dict(type='Overlapping'))
+    _, log = step(model)
+    losses = twin(**twin.data_preprocessor(batch(), True), mode='loss')
+    total, values = twin.parse_losses(losses)
+    assert total.item() == pytest.approx(log['loss'].item(), rel=1e-6)
+    accuracies = [name for name in log if 'acc' in name]
+    assert accuracies
+    for name in accuracies:
+        torch.testing.assert_close(values[name], log[name])
