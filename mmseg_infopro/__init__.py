@@ -4,11 +4,12 @@ Importing this package registers its backbones, heads, segmentors, data sets and
 registries, and makes ``_base_ = 'mmseg::...'`` and ``_base_ = 'mmseg_infopro::...'`` work.
 """
 
-from .dependencies import require_mmseg
+from .dependencies import quiet_imports, require_mmseg
 
 require_mmseg()
 
-from . import backbones, config, datasets, hooks, local_heads, parallel, segmentors  # noqa: E402
+with quiet_imports():
+    from . import backbones, config, datasets, hooks, local_heads, parallel, segmentors
 from .config.localize import localize  # noqa: E402
 from .config.resolve import resolve  # noqa: E402
 

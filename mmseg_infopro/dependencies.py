@@ -1,5 +1,9 @@
-"""Says clearly when mmengine, mmcv and mmseg are missing, or installed twice."""
+"""What we depend on: says what is missing or installed twice, and imports it without noise."""
 
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -9,6 +13,25 @@ PROVIDERS = {
     'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite', 'mmcv-full'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
 }
+
+PRINTED = 'Could not import OneDL'
+"""What mmseg prints when it is imported without its vendor's other packages."""
+WARNED = '.*MultiScaleDeformableAttention'
+"""What mmcv warns of where its compiled operators are missing; those that use them say so."""
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Context in which to import mmcv and mmseg without what nobody can act on."""
+    printed = io.StringIO()
+    try:
+        with warnings.catch_warnings(), redirect_stdout(printed):
+            warnings.filterwarnings('ignore', message=WARNED)
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if line != PRINTED:
+                print(line)
 
 
 def require_mmseg() -> None:

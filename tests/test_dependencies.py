@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
 from mmseg_infopro import dependencies
-from mmseg_infopro.dependencies import require_mmseg
+from mmseg_infopro.dependencies import quiet_imports, require_mmseg
 
 
 def pretend_installed(monkeypatch: pytest.MonkeyPatch, *distributions: str) -> None:
@@ -64,3 +65,13 @@ def test_two_providers_of_one_module_are_an_error(
 def test_one_set_is_accepted(monkeypatch: pytest.MonkeyPatch, installed: tuple[str, ...]) -> None:
     pretend_installed(monkeypatch, *installed)
     require_mmseg()
+
+
+def test_what_importing_prints_is_hushed_if_nobody_can_act_on_it(capsys):
+    with pytest.warns(UserWarning, match='anything else') as caught, quiet_imports():
+        print('Could not import OneDL')
+        print('something to read')
+        warnings.warn('Fail to import ``MultiScaleDeformableAttention`` from mmcv', stacklevel=1)
+        warnings.warn('anything else', stacklevel=1)
+    assert capsys.readouterr().out == 'something to read\n'
+    assert len(caught) == 1

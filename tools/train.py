@@ -13,7 +13,7 @@ import argparse
 import sys
 from urllib.error import URLError
 
-from mmengine.runner import Runner
+from mmengine.logging import MMLogger
 
 from mmseg_infopro.commands import (
     CONFIG,
@@ -25,8 +25,10 @@ from mmseg_infopro.commands import (
 )
 from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
-from mmseg_infopro.hooks import explained_out_of_memory
+from mmseg_infopro.hooks import ProgressHook, explained_out_of_memory
 from mmseg_infopro.parallel import process_group
+from mmseg_infopro.run.console import quieten, show_module_losses
+from mmseg_infopro.run.runner import InfoProRunner
 from mmseg_infopro.run.training import prepare_training
 
 
@@ -42,6 +44,9 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='automatic mixed precision in float16; optim_wrapper.dtype=bfloat16 in --cfg-options',
     )
+    parser.add_argument(
+        '--module-losses', action='store_true', help="log each module's losses on the console, too"
+    )
     add_launcher_arguments(parser)
     return parse_in_job(parser)
 
@@ -49,6 +54,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
+    quieten(MMLogger.get_current_instance())
     cfg = apply_partition_arguments(read_config(args.config, args.cfg_options), args)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
@@ -56,7 +62,10 @@ def main() -> None:
         use_amp(cfg)
     with process_group(args.launcher, cfg.get('env_cfg')):
         cfg = prepare_training(cfg, args.resume)
-        runner = Runner.from_cfg(cfg)
+        runner = InfoProRunner.from_cfg(cfg)
+        runner.register_hook(ProgressHook(), priority='VERY_LOW')
+        if args.module_losses:
+            show_module_losses(runner.logger)
         with traceback_in_log(runner.logger), explained_out_of_memory(runner):
             try:
                 runner.train()

@@ -8,22 +8,25 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows a progress bar with the current loss and the time that is left.
+    """Shows a progress bar with the loss and the time that is left, where there is a terminal.
 
-    The log file is not changed; to quieten the console as well, raise the level of its handler.
+    Args:
+        interval: Iterations between two readings of the loss: on a GPU each one waits for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interval: int = 10) -> None:
+        self.interval = interval
         self._progress: Progress | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Show the bar, in the main process."""
-        if is_main_process():
+        if is_main_process() and Console().is_terminal:
             self._progress = Progress(
                 TextColumn('training'),
                 BarColumn(),
@@ -38,9 +41,12 @@ class ProgressHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
         """Advance it."""
-        if self._progress is not None and outputs is not None:
-            task = self._progress.task_ids[0]
-            self._progress.update(task, completed=runner.iter + 1, loss=float(outputs['loss']))
+        if self._progress is None:
+            return
+        shown: dict[str, Any] = dict(completed=runner.iter + 1)
+        if outputs is not None and self.every_n_train_iters(runner, self.interval):
+            shown['loss'] = float(outputs['loss'])
+        self._progress.update(self._progress.task_ids[0], **shown)
 
     def after_train(self, runner: Runner) -> None:
         """Leave it as it is."""

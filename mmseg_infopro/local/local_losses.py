@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..backbones import State
 from ..local_heads.balance import balanced_weight, gradient_norms
-from ..local_heads.building import head_losses, loss_weights
+from ..local_heads.building import head_losses
 from ..recompute.function import unchanged_buffers
 from ..upstream import tree_leaves, tree_map_only
 from .carried import Carried, detached
@@ -97,8 +97,6 @@ def local_losses(
                 f'the local head {name} returns {", ".join(values) or "nothing"}: only keys with '
                 "'loss' in them count"
             )
-        for loss_name, loss_weight in loss_weights(head).items():
-            values[f'lambda_{_without_loss(loss_name)}'] = carried.image.new_full((), loss_weight)
         if getattr(head, 'is_balanced', False):
             values = weighted(values, balance := balanced_weight(head, heads))
             values['lambda_balance'] = balance
@@ -149,8 +147,3 @@ def weighted(losses: Losses, weight: float | Tensor) -> Losses:
     if isinstance(weight, (int, float)) and weight == 1:
         return losses
     return {name: value * weight if 'loss' in name else value for name, value in losses.items()}
-
-
-def _without_loss(name: str) -> str:
-    """Return a loss's name for its weight: mmengine adds every key with 'loss' to the objective."""
-    return name.replace('loss', '').strip('_') or 'all'
