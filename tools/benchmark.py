@@ -8,7 +8,7 @@ while is slow for all of them.
 
 Example:
     python tools/benchmark.py configs/infopro_deeplabv3_cityscapes.py --num-modules 1 2 4 \\
-        --recompute none cheap auto --cap 8GB 5GB --amp none bfloat16 \\
+        --recompute none cheap auto --cap 8GiB 5GiB --amp none bfloat16 \\
         --json benchmark.json --picture benchmark.png
 """
 
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=(),
         metavar='SIZE',
-        help="what auto recomputes for, one row each: '5GB' of tensors",
+        help="what auto recomputes for, one row each: 5GiB of tensors, or 40%% of E2E's",
     )
     add(
         '--amp',

@@ -29,13 +29,14 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
-from mmseg_infopro.config.arguments import add_method_argument, apply_method
+from mmseg_infopro.config.arguments import CAP, add_method_argument, apply_method
+from mmseg_infopro.config.caps import card_bytes
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
 from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
-from mmseg_infopro.measure.sizes import parse_bytes, table_unit
+from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
 from mmseg_infopro.report.baselines import end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
 
@@ -43,7 +44,11 @@ from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
     parser.add_argument(
-        '--cap', '--memory-cap', required=True, metavar='SIZE', help="what a card may hold: '11GiB'"
+        '--cap',
+        '--memory-cap',
+        required=True,
+        metavar='SIZE',
+        help=f'what a card may hold: {CAP}',
     )
     parser.add_argument(
         '--margin',
@@ -136,8 +141,9 @@ def write(args: argparse.Namespace, base: Config, rows: list[Row]) -> None:
 @command
 def main() -> None:
     args = parse_args()
-    cap = Cap(parse_bytes(args.cap), parse_bytes(args.margin))
-    if cap.tensors <= 0:
+    check_cap(args.cap)
+    margin = parse_bytes(args.margin)
+    if parse_share(args.cap) is None and parse_bytes(args.cap) <= margin:
         raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
     check_outputs(args.json)
     if args.out and args.out.exists() and not args.force:
@@ -145,6 +151,7 @@ def main() -> None:
     base = read_config(args.config, args.cfg_options)
     cfg = apply_method(deepcopy(base), args.method)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
+    cap = Cap(card_bytes(cfg, args.cap, margin), margin)
     forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
     fitter = LocalFitter(cfg, args.recompute, cap)
     for count in args.num_modules or ():

@@ -11,6 +11,9 @@ from ..local.settings import PARTITION_KEYS
 from .localize import localize
 from .methods import METHODS
 
+CAP = '11GiB, or 40%% of what E2E needs for tensors'
+"""What a cap may be, in the help."""
+
 
 def add_partition_arguments(parser: ArgumentParser) -> None:
     """Let a command line ask for a partition of any config."""
@@ -21,7 +24,7 @@ def add_partition_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         '--boundaries', nargs='+', metavar='UNIT', help='units after which a local module ends'
     )
-    group.add_argument('--memory-cap', metavar='BYTES', help="the fewest modules that fit '11GiB'")
+    group.add_argument('--memory-cap', metavar='SIZE', help=f'the fewest modules that fit {CAP}')
     add_method_argument(parser)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ..local.settings import LocalSettings
 from ..measure.peaks import DryStep
-from ..measure.sizes import format_bytes
+from ..measure.sizes import format_bytes, format_size
 from ..planning.batch import StepShape
 from ..upstream import FAKE_TENSOR_LOGGER
 
@@ -74,8 +74,8 @@ def nothing_fits(settings: LocalSettings, cap: int, step: DryStep, num_modules: 
     if settings.recompute != 'auto':
         advice += ", or local.recompute='auto'"
     return (
-        f'local.memory_cap={settings.memory_cap} fits no partition: the smallest peak found is '
+        f'local.memory_cap={format_size(settings.memory_cap or 0)} fits no partition: the smallest peak found is '
         f'{format_bytes(step.peak.total)} with num_modules={num_modules} '
-        f'({describe_peak(step)}), and less local.memory_margin={settings.memory_margin} '
+        f'({describe_peak(step)}), and less local.memory_margin={format_size(settings.memory_margin)} '
         f'the cap leaves {format_bytes(cap)} for tensors; {advice}'
     )

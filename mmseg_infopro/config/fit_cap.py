@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 
 from ..local.processes import BUCKET_CAP_MB
 from ..local.settings import LocalSettings, check_num_modules
-from ..measure.sizes import format_bytes, parse_bytes
+from ..measure.sizes import format_bytes, format_size, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes
@@ -45,8 +45,9 @@ def tensor_cap(settings: LocalSettings) -> int:
     cap, margin = parse_bytes(settings.memory_cap or 0), settings.margin_bytes
     if cap <= margin:
         raise ValueError(
-            f'local.memory_cap must be above local.memory_margin={settings.memory_margin}, '
-            f'got {settings.memory_cap}: ask for more, or set model.local.memory_margin'
+            f'local.memory_cap must be above local.memory_margin='
+            f'{format_size(settings.memory_margin)}, '
+            f'got {format_size(settings.memory_cap or 0)}: ask for more, or set model.local.memory_margin'
         )
     return cap - margin
 

@@ -49,7 +49,7 @@ def localize(
             is local already gets another partition.
         num_modules: K. Exactly one of this, ``boundaries`` and ``memory_cap``.
         boundaries: The units after which a local module ends.
-        memory_cap: Bytes or a text as ``'12GiB'``.
+        memory_cap: As ``'12GiB'``, or ``'40%'`` of what end-to-end training needs.
         heads: The local heads of every boundary; those of the config, else InfoPro's, if not given.
         method: One of :data:`~.methods.METHODS`, whose heads, schedule and context replace the
             config's. With ``'e2e'`` there is one module, which needs no other argument.

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from ..local.settings import PARTITION_KEYS
+from ..measure.sizes import bare_number
 from .edit import set_partition
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
@@ -39,6 +40,7 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
         raise ValueError(f'the config {path} has no model')
     options = dict(cfg_options or {})
     _refuse_variables(cfg, options)
+    _refuse_bare_sizes(options)
     keys = [key for key in PARTITION_KEYS if f'model.local.{key}' in options]
     if len(keys) == 1 and 'local' in cfg.model:
         value = options.pop(f'model.local.{keys[0]}')
@@ -82,6 +84,14 @@ def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
             'variable of the config file; set the keys that it went into, as '
             'train_dataloader.dataset.dataset.data_root or train_cfg.max_iters'
         )
+
+
+def _refuse_bare_sizes(options: Mapping[str, Any]) -> None:
+    """What is typed has a unit; bytes without one are for configs that a program wrote."""
+    for key in ('model.local.memory_cap', 'model.local.memory_margin'):
+        value = options.get(key)
+        if value and isinstance(value, (int, float)):
+            raise ValueError(f'--cfg-options {key}: {bare_number(str(value))}')
 
 
 def choose_work_dir(cfg: Config, work_dir: str | None) -> None:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from mmengine.config import Config
 
 from ..local.settings import read_local_settings
+from ..measure.sizes import parse_share
 from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
 from .build import SEGMENTORS, build_end_to_end, is_local
+from .caps import card_bytes
 from .edit import enforce_cap, set_partition
 from .explain import explained_failure
 from .fit_cap import fit_cap, set_fit
@@ -51,6 +53,9 @@ def resolve(cfg: Config) -> Config:
     fill_max_iters(cfg)
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
+        if parse_share(settings.memory_cap) is not None:
+            cap = card_bytes(cfg, settings.memory_cap, settings.margin_bytes)
+            settings = replace(settings, memory_cap=cap)
         fit = fit_cap(cfg, settings)
         cfg = set_fit(cfg, fit)
         enforce_cap(cfg, settings, fit.step.peak.total)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
-from ..measure.sizes import parse_bytes
+from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 from ..recompute.groups import Recompute, read_groups
 
 PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
@@ -39,8 +39,8 @@ class LocalSettings:
     Attributes:
         num_modules: K; the boundaries are planned.
         boundaries: The units after which a local module ends, in order; none of them is E2E.
-        memory_cap: What the card may hold, in bytes or a text as ``'12GiB'``; only
-            ``mmseg_infopro.resolve`` can plan for it.
+        memory_cap: What the card may hold, as ``'12GiB'``, or tensors as a share of what end-to-end
+            training needs, as ``'40%'``; only ``mmseg_infopro.resolve`` can plan for it.
         memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
         heads: The local heads of every boundary. A ``loss_weight`` given as ``(first, last)`` is
             interpolated linearly over the local modules.
@@ -107,6 +107,8 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
         )
     settings = {key: value for key, value in local.items() if value is not None}
     heads = settings.get('heads', default_heads())
+    check_cap(settings.get('memory_cap', SMALLEST_CAP))
+    parse_bytes(settings.get('memory_margin', 0))
     _check_types(settings, heads)
     if 'boundaries' in settings:
         settings['boundaries'] = tuple(settings['boundaries'])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
+from ..config.caps import plain_end_to_end
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
@@ -46,9 +46,7 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
     lean = localize(cfg, 1)
     if lean.model.local.get('recompute') == 'auto':
         lean.model.local.recompute = 'cheap'
-    plain = deepcopy(lean)
-    plain.model.local.recompute = 'none'
-    plain.model = replaced(plain.model, unchunked)
+    plain = plain_end_to_end(cfg)
     forms = {'E2E': resolve(plain)}
     if takes_argument(plain.model.backbone, 'with_cp'):
         forms['E2E with_cp'] = checkpointed = resolve(plain)

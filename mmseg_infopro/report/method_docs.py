@@ -30,7 +30,7 @@ def methods_page(costs: Costs, pictures: str) -> str:
         pictures: The folder of the pictures, relative to the page.
     """
     counts = sorted({int(count) for own in costs['methods'].values() for count in own})
-    peak, flops = f'{costs["peak"] / 1e9:.2f} GB', f'{costs["flops"] / 1e12:.2f} TFLOP'
+    peak, flops = f'{costs["peak"] / 2**30:.2f} GiB', f'{costs["flops"] / 1e12:.2f} TFLOP'
     lines = [INTRODUCTION, '## Costs', '']
     lines += [
         f'Peak of a training step as a share of that of end-to-end training, {peak}, and its',

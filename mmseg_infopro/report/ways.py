@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from mmengine.config import Config
 
+from ..config.caps import card_bytes
 from ..config.edit import override_step
 from ..config.fit_cap import nearest_fit, set_fit
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.step import step_shape
 from ..local.settings import read_local_settings
-from ..measure.sizes import parse_bytes
+from ..measure.sizes import check_cap
 from .baselines import end_to_end_forms
 
 
@@ -28,7 +29,7 @@ class Method:
         recompute: ``local.recompute``; with one module and ``'none'``, all forms of end-to-end
             training.
         amp: As for :func:`override_step`; None is the config's own precision.
-        cap: What ``'auto'`` recomputes for, in tensors: ``'5GB'``.
+        cap: What ``'auto'`` recomputes for, in tensors: ``'5GiB'`` or ``'40%'``.
     """
 
     num_modules: int | None
@@ -70,7 +71,7 @@ def methods_to_compare(
         recompute: Words of :data:`~.settings.RECOMPUTE`, for each of these; ``'auto'``
             also for K=1, if that is asked for.
         precisions: As for :func:`override_step`.
-        caps: Bytes for tensors, as ``'5GB'``; ``'auto'`` is there for each of them.
+        caps: Bytes for tensors, as ``'5GiB'`` or ``'40%'``; ``'auto'`` is there for each of them.
 
     Raises:
         ValueError: There is no partition to take, or ``'auto'`` without a cap.
@@ -81,7 +82,7 @@ def methods_to_compare(
             f'got recompute={list(recompute)} and caps={list(caps)}'
         )
     for cap in caps:
-        parse_bytes(cap)
+        check_cap(cap)
     if num_modules is None and 'local' not in cfg.model:
         raise ValueError('the config has no model.local: say --num-modules 2 4, for example')
     methods = []
@@ -135,7 +136,7 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
 
 def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Trial:
     """Return what fits a cap; if nothing does, what comes nearest to it."""
-    cfg = localize(cfg, memory_cap=cap)
+    cfg = localize(cfg, memory_cap=card_bytes(cfg, cap, margin=0))
     cfg.model.local.update(memory_margin=0, recompute='auto')
     fit, fits = nearest_fit(cfg, read_local_settings(cfg.model.local), num_modules)
     name = f'K={fit.num_modules} auto {"" if fits else ">"}{cap}'

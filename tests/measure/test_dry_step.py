@@ -12,7 +12,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmseg_infopro.measure.fake import UpperBounds, fake_copy
 from mmseg_infopro.measure.peaks import DryStep, PeakBytes
-from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.measure.tracker import MemoryTracker, adds_in_place, uses_by_autograd
 from tests.models import batch, build, dry_step_peak, model_config
 
@@ -148,24 +147,6 @@ def test_a_fake_copy_shares_nothing():
     copy = fake_copy(layer, FakeTensorMode())
     assert copy.weight.shape == layer.weight.shape
     assert type(copy.weight) is not type(layer.weight)
-
-
-@pytest.mark.parametrize(
-    ('text', 'num_bytes'),
-    [
-        ('12GiB', 12 * 2**30),
-        ('2.7GB', 2_700_000_000),
-        (1024, 1024),
-        ('1 MiB', 2**20),
-        ('5kB', None),
-    ],
-)
-def test_sizes(text, num_bytes):
-    if num_bytes is None:
-        with pytest.raises(ValueError, match="got '5kB'"):
-            parse_bytes(text)
-    else:
-        assert parse_bytes(text) == num_bytes
 
 
 def meeting_gradients(kind):

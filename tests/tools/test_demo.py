@@ -52,7 +52,7 @@ def folder(first: tuple[Path, str], tmp_path: Path) -> Path:
 def test_it_ends_with_a_table_and_a_picture(first: tuple[Path, str]) -> None:
     folder, said = first
     words = ' '.join(said.replace('│', ' ').split())
-    for expected in ('mIoU', 'aAcc', 'predicted on fake tensors', 'R101', ' MB', ' GB', ' %'):
+    for expected in ('mIoU', 'aAcc', 'predicted on fake tensors', 'R101', ' MiB', ' GiB', ' %'):
         assert expected in words
     with Image.open(folder / 'demo/demo.png') as picture:
         assert picture.width > 1000

@@ -57,7 +57,10 @@ def test_a_cap_that_nothing_fits(run_at_root, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--cap', 'much'], "a size must be bytes or a text as '12GiB' or '2.7GB', got 'much'"),
+        (['--cap', 'much'], "a size must be a text as '12GiB' or '2.7GB', got 'much'"),
+        (['--cap', 11], "11 what? say 11GiB, or a share of E2E's peak as 40%"),
+        (['--cap', '9GiB', '--margin', 1], '1 what? say 1GiB'),
+        (['--cap', '0%'], "a share of E2E's peak must be above 0%, got 0%"),
         (['--cap', '1GiB'], '--cap must be above --margin=1.25GiB, got 1GiB'),
         (['--cap', '9GiB', '--num-modules', 40], 'num_modules must be between 1 and 9'),
         (['--cap', '9GiB', '-o', CONFIG], 'already exists: name another file, or say --force'),
