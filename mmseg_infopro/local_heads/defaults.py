@@ -8,6 +8,7 @@ from torch import nn
 
 from ..backbones.supported import image_channels
 from ..upstream import normalizes
+from .task_loss import task_loss
 
 SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
 """Attributes of the decode head that local heads take over."""
@@ -21,6 +22,9 @@ def head_defaults(model: Any) -> dict[str, Any]:
     in_channels = image_channels(model.backbone)
     mean, std = [0.0] * in_channels, [1.0] * in_channels
     if normalizes(preprocessor):
-        mean, std = preprocessor.mean.flatten().tolist(), preprocessor.std.flatten().tolist()
+        mean, std = (
+            values.flatten().expand(in_channels).tolist()  # one value may stand for all channels
+            for values in (preprocessor.mean, preprocessor.std)
+        )
     own = {name: getattr(decode_head, name) for name in SHARED if hasattr(decode_head, name)}
-    return dict(own, image_mean=mean, image_std=std)
+    return dict(own, image_mean=mean, image_std=std, task_loss=task_loss(decode_head))

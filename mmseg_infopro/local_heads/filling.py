@@ -12,8 +12,11 @@ from torch import nn
 
 from ..backbones import FeatureShape
 from .border import Border
+from .task_loss import check_not_constant, losses_of, with_task
 
 Config = Mapping[str, Any]
+OF_THE_CLASSES = ('out_channels', 'threshold', 'task_loss')
+"""What does not fit a head that tells other classes apart than the decode head."""
 
 
 def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
@@ -39,10 +42,25 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
             f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
         )
     arguments = constructor_arguments(head_class)
+    if cfg.get('num_classes', known.get('num_classes')) != known.get('num_classes'):
+        known = {key: value for key, value in known.items() if key not in OF_THE_CLASSES}
+    if 'out_channels' not in arguments and known.get('out_channels') == 1:
+        known['num_classes'] = max(2, known['num_classes'])  # labels hold foreground and background
     filled = {name: value for name, value in known.items() if name in arguments}
     if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
         filled['channels'] = _default_channels(border.shapes)
-    return MODELS.build({**filled, **cfg})
+    if 'loss_decode' in arguments:
+        cfg = {**cfg, **_loss_of_the_task(cfg, known.get('task_loss'))}
+    head = MODELS.build({**filled, **cfg})
+    for criterion in losses_of(head):
+        check_not_constant(criterion, getattr(head, 'out_channels', None) == 1)
+    return head
+
+
+def _loss_of_the_task(cfg: Config, task: Config | None) -> dict[str, Any]:
+    if 'loss_decode' in cfg:
+        return dict(loss_decode=with_task(cfg['loss_decode'], task))
+    return dict(loss_decode=task) if task else {}
 
 
 def _border_arguments(
