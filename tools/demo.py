@@ -35,8 +35,8 @@ from mmseg_infopro.config.step import config_peak  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
 from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
+from mmseg_infopro.hooks.pictures import comparison_figure, make_example  # noqa: E402
 from mmseg_infopro.measure.sizes import table_unit  # noqa: E402
-from mmseg_infopro.report.pictures import comparison_figure, make_example  # noqa: E402
 from mmseg_infopro.run.training import prepare_training  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -180,7 +180,7 @@ def draw(runner: Runner, path: Path) -> None:
     indices = [index for index in PICTURED if index < len(dataset)]
     examples = [make_example(model, dataset[index]) for index in indices]
     meta = dataset.metainfo
-    figure = comparison_figure(examples, meta['classes'], meta['palette'], model.boundaries[0])
+    figure = comparison_figure(examples, meta['classes'], meta['palette'])
     figure.savefig(path, dpi=110)
 
 

@@ -25,7 +25,7 @@ from mmseg_infopro.commands import (
 )
 from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
-from mmseg_infopro.hooks import ProgressHook, explained_out_of_memory
+from mmseg_infopro.hooks import PicturesHook, ProgressHook, explained_out_of_memory
 from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.console import quieten, show_module_losses
 from mmseg_infopro.run.runner import InfoProRunner
@@ -47,6 +47,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--module-losses', action='store_true', help="log each module's losses on the console, too"
     )
+    parser.add_argument(
+        '--pictures',
+        type=int,
+        metavar='N',
+        help='draw N validation images each time: prediction, and what every local module rebuilds',
+    )
     add_launcher_arguments(parser)
     return parse_in_job(parser)
 
@@ -54,6 +60,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
+    pictures = PicturesHook(args.pictures) if args.pictures is not None else None
     quieten(MMLogger.get_current_instance())
     cfg = apply_partition_arguments(read_config(args.config, args.cfg_options), args)
     choose_work_dir(cfg, args.work_dir)
@@ -64,6 +71,8 @@ def main() -> None:
         cfg = prepare_training(cfg, args.resume)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')
+        if pictures is not None:
+            runner.register_hook(pictures)
         if args.module_losses:
             show_module_losses(runner.logger)
         with traceback_in_log(runner.logger), explained_out_of_memory(runner):

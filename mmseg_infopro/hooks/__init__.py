@@ -6,6 +6,7 @@ from .memory_hook import MemoryHook
 from .method_hook import MethodHook
 from .out_of_memory import explained_out_of_memory
 from .partial_gradients_hook import PartialGradientsHook
+from .pictures_hook import PicturesHook
 from .progress_hook import ProgressHook
 from .rng_state_hook import RNGStateHook
 
@@ -15,6 +16,7 @@ __all__ = [
     'MemoryHook',
     'MethodHook',
     'PartialGradientsHook',
+    'PicturesHook',
     'ProgressHook',
     'RNGStateHook',
     'explained_out_of_memory',

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from torch import Tensor
 
-from ..segmentors import InfoProEncoderDecoder
 from ..upstream import swaps_channels
 
 IGNORED_COLOUR = (0, 0, 0)
@@ -25,43 +26,47 @@ class Example:
         image: RGB, ``(H, W, 3)``, uint8.
         label: Class ids, ``(H, W)``; ids without a colour are ignored ones.
         prediction: Class ids, ``(H, W)``.
-        reconstruction: RGB in [0, 1], ``(h, w, 3)``.
+        reconstructions: By boundary, what the head there rebuilds: RGB in [0, 1], ``(h, w, 3)``.
     """
 
     image: np.ndarray
     label: np.ndarray
     prediction: np.ndarray
-    reconstruction: np.ndarray
+    reconstructions: Mapping[str, np.ndarray]
 
 
 @torch.no_grad()
-def make_example(model: InfoProEncoderDecoder, sample: dict[str, Any]) -> Example:
-    """Predict one sample, and rebuild its image from the first local module's output.
+def make_example(model: Any, sample: Mapping[str, Any]) -> Example:
+    """Predict one sample, and rebuild its image from what each local module puts out.
 
     Args:
-        model: In eval mode, with a ``ReconstructionHead`` at its first boundary.
+        model: A segmentor in eval mode; those without local modules rebuild nothing.
         sample: What a test data set yields: ``inputs`` as loaded (BGR), and ``data_samples``.
-
-    Raises:
-        ValueError: The model has no local module, or no head that rebuilds the image.
     """
-    heads = model.border_heads(0) if model.boundaries else []
-    head = next((head for head in heads if hasattr(head, 'reconstruct')), None)
-    if head is None:
-        raise ValueError('the model has no ReconstructionHead at a boundary to draw')
     batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
     data = model.data_preprocessor(batch, False)
-    border = model.border_features(data['inputs'], 0)
-    rebuilt = head.reconstruct(border, data['inputs'].shape[2:])[0].cpu()
-    if not swaps_channels(model.data_preprocessor):
-        rebuilt = rebuilt.flip(0)
+    rebuilt = {
+        boundary: _rebuild(model, index, data['inputs'])
+        for index, boundary in enumerate(getattr(model, 'boundaries', ()))
+    }
     (result,) = model.predict(**data)
     return Example(
         image=sample['inputs'].flip(0).permute(1, 2, 0).numpy().astype(np.uint8),
         label=sample['data_samples'].gt_sem_seg.data[0].cpu().numpy(),
         prediction=result.pred_sem_seg.data[0].cpu().numpy(),
-        reconstruction=rebuilt.permute(1, 2, 0).numpy(),
+        reconstructions={name: image for name, image in rebuilt.items() if image is not None},
     )
+
+
+def _rebuild(model: Any, index: int, image: Tensor) -> np.ndarray | None:
+    """Return what the head at the end of a module rebuilds, if one does."""
+    heads = [head for head in model.border_heads(index) if hasattr(head, 'reconstruct')]
+    if not heads:
+        return None
+    rebuilt = heads[0].reconstruct(model.border_features(image, index), image.shape[2:])[0].cpu()
+    if not swaps_channels(model.data_preprocessor):
+        rebuilt = rebuilt.flip(0)
+    return rebuilt.permute(1, 2, 0).float().numpy()
 
 
 def colour_labels(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
@@ -75,25 +80,25 @@ def comparison_figure(
     examples: Sequence[Example],
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
-    boundary: str,
 ) -> Figure:
-    """Draw image, ground truth, prediction and reconstruction of each example in a row.
+    """Draw image, ground truth, prediction and reconstructions of each example in a row.
 
     Args:
         examples: At least one.
         classes: Names for the legend.
         palette: Their colours, 0 to 255.
-        boundary: Where the reconstruction head sits, for its title.
     """
-    titles = ('image', 'ground truth', 'prediction', f'seen by the head at {boundary}')
+    seen = [f'seen by the head at {boundary}' for boundary in examples[0].reconstructions]
+    titles = ('image', 'ground truth', 'prediction', *seen)
     height, width = examples[0].image.shape[:2]
     row_height = 3.4 * height / width
-    figure = Figure(figsize=(13.6, row_height * len(examples) + 1.0), layout='constrained')
+    size = (3.4 * len(titles), row_height * len(examples) + 1.0)
+    figure = Figure(figsize=size, layout='constrained')
     axes = figure.subplots(len(examples), len(titles), squeeze=False)
     for row, example in zip(axes, examples, strict=True):
         label = colour_labels(example.label, palette)
         prediction = colour_labels(example.prediction, palette)
-        panels = (example.image, label, prediction, example.reconstruction)
+        panels = (example.image, label, prediction, *example.reconstructions.values())
         for axis, panel in zip(row, panels, strict=True):
             axis.imshow(panel)
             axis.set_axis_off()
@@ -105,3 +110,10 @@ def comparison_figure(
     ]
     figure.legend(handles=patches, loc='outside lower center', ncols=10, fontsize=8, frameon=False)
     return figure
+
+
+def as_image(figure: Figure) -> np.ndarray:
+    """Draw a figure into RGB pixels, ``(H, W, 3)``, uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

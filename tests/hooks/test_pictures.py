@@ -13,7 +13,14 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.report.pictures import Example, colour_labels, comparison_figure, make_example
+from mmseg_infopro.hooks.pictures import (
+    Example,
+    as_image,
+    colour_labels,
+    comparison_figure,
+    make_example,
+)
+from mmseg_infopro.hooks.pictures_hook import evenly_spaced
 
 CONFIG = Path(__file__).parents[2] / 'configs/streets/infopro_deeplabv3_r18.py'
 PALETTE = [[10, 20, 30], [40, 50, 60]]
@@ -53,7 +60,7 @@ def test_an_example_has_the_image_in_rgb_and_the_prediction_of_the_model() -> No
     with torch.no_grad():
         (expected,) = model.test_step(batch)
     assert np.array_equal(example.prediction, expected.pred_sem_seg.data[0].numpy())
-    assert example.reconstruction.shape == (HEIGHT // 2, WIDTH // 2, 3)
+    assert example.reconstructions['layer2.0'].shape == (HEIGHT // 2, WIDTH // 2, 3)
 
 
 @pytest.mark.parametrize('bgr_to_rgb', [True, False])
@@ -63,7 +70,7 @@ def test_the_reconstruction_is_rgb_in_either_channel_order(bgr_to_rgb: bool) -> 
     predict_image = model.border_heads(0)[0].predict_image
     torch.nn.init.zeros_(predict_image.weight)
     predict_image.bias.data = torch.tensor([4.0, 0.0, -4.0])
-    red, _, blue = make_example(model, make_sample()).reconstruction[0, 0]
+    red, _, blue = make_example(model, make_sample()).reconstructions['layer2.0'][0, 0]
     assert (red > blue) == bgr_to_rgb
 
 
@@ -84,17 +91,25 @@ def test_the_reconstruction_reads_the_state_that_trained_the_head() -> None:
 @pytest.mark.parametrize(
     'local', [dict(boundaries=[]), dict(heads=[dict(type='FCNHead', channels=8, num_convs=1)])]
 )
-def test_a_model_without_a_reconstruction_is_refused(local: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match='no ReconstructionHead'):
-        make_example(build_model(**local), make_sample())
+def test_a_model_without_a_reconstruction_shows_its_prediction(local: dict[str, Any]) -> None:
+    assert make_example(build_model(**local), make_sample()).reconstructions == {}
 
 
 def test_the_figure_has_a_row_per_example_and_a_legend_of_all_classes() -> None:
     label = np.zeros((8, 16), dtype=np.uint8)
     image = np.zeros((8, 16, 3), dtype=np.uint8)
-    example = Example(image, label, label, np.zeros((4, 8, 3), dtype=np.float32))
-    figure = comparison_figure([example, example], ['road', 'sky'], PALETTE, 'layer2.0')
-    assert len(figure.axes) == 8
+    small = np.zeros((4, 8, 3), dtype=np.float32)
+    rebuilt = {'layer2.0': small, 'layer3.1': small}
+    example = Example(image, label, label, rebuilt)
+    figure = comparison_figure([example, example], ['road', 'sky'], PALETTE)
+    assert len(figure.axes) == 10
     assert 'layer2.0' in figure.axes[3].get_title()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ['road', 'sky']
+    assert 'layer3.1' in figure.axes[4].get_title()
+    assert as_image(figure).shape[2] == 3
+
+
+def test_images_are_evenly_spaced() -> None:
+    assert evenly_spaced(100, 3) == [16, 50, 83]
+    assert evenly_spaced(2, 3) == [0, 1]
