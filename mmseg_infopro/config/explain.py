@@ -73,9 +73,10 @@ def nothing_fits(settings: LocalSettings, cap: int, step: DryStep, num_modules: 
         advice = 'use an optimizer that needs less, or a smaller network'
     if settings.recompute != 'auto':
         advice += ", or local.recompute='auto'"
+    asked, margin = format_size(settings.memory_cap or 0), format_size(settings.memory_margin)
     return (
-        f'local.memory_cap={format_size(settings.memory_cap or 0)} fits no partition: the smallest peak found is '
+        f'local.memory_cap={asked} fits no partition: the smallest peak found is '
         f'{format_bytes(step.peak.total)} with num_modules={num_modules} '
-        f'({describe_peak(step)}), and less local.memory_margin={format_size(settings.memory_margin)} '
+        f'({describe_peak(step)}), and less local.memory_margin={margin} '
         f'the cap leaves {format_bytes(cap)} for tensors; {advice}'
     )

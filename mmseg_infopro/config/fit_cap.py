@@ -47,7 +47,8 @@ def tensor_cap(settings: LocalSettings) -> int:
         raise ValueError(
             f'local.memory_cap must be above local.memory_margin='
             f'{format_size(settings.memory_margin)}, '
-            f'got {format_size(settings.memory_cap or 0)}: ask for more, or set model.local.memory_margin'
+            f'got {format_size(settings.memory_cap or 0)}: ask for more, or set '
+            'model.local.memory_margin'
         )
     return cap - margin
 
