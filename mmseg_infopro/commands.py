@@ -74,6 +74,9 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
         except (ValueError, TypeError, OSError, MemoryError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print('interrupted', file=sys.stderr)
+            return 130
 
     return run
 

@@ -19,11 +19,10 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='WholeCheckpointHook',  # one is always whole, whenever the run is killed
         by_epoch=False,
         interval=4000,
         max_keep_ckpts=2,
-        backend_args=dict(backend='atomic'),  # a checkpoint is written whole or not at all
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
@@ -33,4 +32,7 @@ custom_hooks = [
     dict(type='PartialGradientsHook'),
     dict(type='FirstStepCheckHook'),
     dict(type='MethodHook'),
+    dict(type='NonFiniteHook'),
+    dict(type='StopHook'),
+    dict(type='MadeUpValidationHook'),
 ]

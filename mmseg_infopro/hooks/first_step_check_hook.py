@@ -114,7 +114,7 @@ class FirstStepCheckHook(Hook):
             del faults[Fault.UNUSED]
             if not self._skipped:
                 runner.logger.warning(describe_fault(Fault.UNUSED, unused))
-        if list(faults) == [Fault.NON_FINITE] and _scales_loss(runner.optim_wrapper):
+        if list(faults) == [Fault.NON_FINITE] and scales_loss(runner.optim_wrapper):
             self._skipped += 1
             if self._skipped <= self._max_skipped:
                 return False
@@ -123,6 +123,7 @@ class FirstStepCheckHook(Hook):
         return True
 
 
-def _scales_loss(optim_wrapper: Any) -> bool:
+def scales_loss(optim_wrapper: Any) -> bool:
+    """Whether steps with infinite gradients are skipped, as loss scaling does."""
     scaler = getattr(optim_wrapper, 'loss_scaler', None)
     return scaler is not None and scaler.is_enabled()

@@ -44,6 +44,10 @@ class PartialGradientsHook(Hook):
         """Averages over the ranks for checkpoints that are saved by epoch."""
         self._gather(runner, runner.iter)
 
+    def before_val(self, runner: Runner) -> None:
+        """Averages over the ranks for the checkpoint that is saved with the best one."""
+        self._gather(runner, runner.iter)
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Adds `partial_gradients` to the checkpoint (main process only)."""
         if 'optimizer' not in checkpoint or not _waits(runner.optim_wrapper):

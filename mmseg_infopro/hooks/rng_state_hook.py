@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..local.streams import SEED
+from .stopping import stops_now
 
 
 @HOOKS.register_module()
@@ -47,6 +48,8 @@ class RNGStateHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Gathers the states for the best checkpoint, and remembers this rank's."""
+        if self._resumed is not None:  # a validation that is made up before the first step
+            _set_torch_state(self._resumed)
         self._gather(runner.iter)
         self._before_val = get_rng_state()
 
@@ -123,6 +126,7 @@ def checkpoint_due(runner: Runner) -> bool:
     return any(
         hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
         or (hook.save_last and hook.is_last_train_iter(runner))
+        or stops_now(runner)
         for hook in runner.hooks
         if isinstance(hook, CheckpointHook) and not hook.by_epoch
     )

@@ -11,7 +11,6 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import find_latest_checkpoint
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
 
 
@@ -32,6 +31,7 @@ def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str,
     if not file.is_file():
         raise ValueError(f'checkpoint {path} is neither a file nor an http(s) URL')
     try:
+        check_sums(file)
         with _only_safe_globals():
             checkpoint = torch.load(
                 file, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(file)
@@ -54,24 +54,22 @@ def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str,
     return checkpoint
 
 
-def find_resume_checkpoint(work_dir: str | Path) -> str:
-    """The checkpoint that `--resume` continues: the last one saved in a work directory.
+def check_sums(file: Path) -> None:
+    """Compares a file's bytes with the checksums that its zip format holds; it reads all of it.
+
+    torch does not look at them. Files of before torch 1.6 have none, nor have those that were
+    saved with `torch.serialization.set_crc32_options(False)`.
 
     Raises:
-        ValueError: There is none.
+        ValueError: Bytes have changed since it was written.
     """
-    latest = find_latest_checkpoint(str(work_dir))
-    if not latest:
-        raise ValueError(f'--resume: no checkpoint in {work_dir} (no last_checkpoint file)')
-    # The work directory may have moved, or the path be relative to another directory.
-    for candidate in (Path(latest), Path(work_dir, Path(latest).name)):
-        if candidate.is_file():
-            return str(candidate)
-    others = ', '.join(sorted(p.name for p in Path(work_dir).glob('*.pth'))) or 'none'
-    raise ValueError(
-        f'--resume: no checkpoint in {work_dir} under the name in last_checkpoint, {latest}; '
-        f'checkpoints there: {others}'
-    )
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.CRC for entry in archive.infolist()):
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f'the checksum of {damaged} in it does not fit its bytes')
 
 
 def _local_file(path: str) -> Path:

@@ -173,7 +173,7 @@ def _plain(cfg: dict[str, Any]) -> Any:
     """Return what does the work of one of this package's types in mmseg's own, if anything does."""
     own = _own_class(cfg.get('type'))
     is_hook = own is not None and registry.HOOKS.get(own.__name__) is own
-    if is_hook or cfg.get('backend') == 'atomic':
+    if cfg.get('backend') == 'atomic' or (is_hook and own and plain_class(own) is None):
         return DROPPED
     if own is not None and own.__name__ == 'SeededDataset':
         return cfg['dataset']

@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..hooks import ProgressHook, signals_noted
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
 from .console import quieten
@@ -32,7 +33,13 @@ class InfoProRunner(Runner):
         for line in introduction(model):
             self.logger.info(line)
         self.logger.info(f'the full log: {self.logger.log_file}')
-        return super().train()
+        with signals_noted():
+            try:
+                return super().train()
+            finally:
+                for hook in self.hooks:
+                    if isinstance(hook, ProgressHook):  # whatever ended the run
+                        hook.after_train(self)
 
 
 def introduction(model: Any) -> Iterator[str]:

@@ -13,10 +13,10 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from ..config.build import build_model
+from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import pretrained_files, without_pretrained
 from ..config.resolve import resolve
 from ..config.same_method import check_same_method
-from ..config.walk import type_name
 from ..datasets import check_data
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
@@ -26,11 +26,9 @@ from ..parallel import (
     on_all_processes,
     on_main_process,
 )
-from .checkpoints import check_checkpoint, find_resume_checkpoint
+from .checkpoints import check_checkpoint
+from .resume_point import find_resume_checkpoint, regular_checkpoints
 from .weights import checkpoint_weights
-
-HOOKS = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook')
-"""Hooks for an exact resume, and the check of the first update."""
 
 
 def prepare_training(cfg: Config, resume: bool) -> Config:
@@ -54,7 +52,7 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     checkpoint = on_all_processes(lambda: check_start(cfg, resume))
     cfg = on_main_process(lambda: resolve(cfg))
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
-    add_hooks(cfg)
+    use_own_hooks(cfg)
     if checkpoint is not None:
         check_partition(cfg, checkpoint_weights(checkpoint))
         if cfg.get('resume'):
@@ -76,17 +74,15 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
         ValueError: Something is missing or broken.
     """
     check_sync_batch_norm(cfg, cfg.get('launcher', 'none'))
-    if resume or (cfg.get('resume') and not cfg.get('load_from')):
-        cfg.load_from = find_resume_checkpoint(cfg.work_dir)
-        cfg.resume = True
-    elif not cfg.get('resume') and any(Path(cfg.work_dir).glob('*.pth')):
-        raise ValueError(
-            f'{cfg.work_dir} already holds the checkpoints of a run: continue it with --resume, '
-            'or name another directory with --work-dir'
-        )
     checkpoint = None
+    if resume or (cfg.get('resume') and not cfg.get('load_from')):
+        cfg.load_from, checkpoint = find_resume_checkpoint(cfg)
+        cfg.resume = True
+    elif not cfg.get('resume'):
+        check_unused(cfg)
     if cfg.get('load_from'):
-        checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
+        if checkpoint is None:
+            checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
         _note_finished(cfg, checkpoint)
     for path in pretrained_files(cfg.model):
         check_checkpoint(path)
@@ -94,12 +90,24 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     return checkpoint
 
 
-def add_hooks(cfg: Config) -> None:
-    """Give a config with local modules the hooks that our own configs have, where it has none."""
-    hooks = list(cfg.get('custom_hooks') or [])
-    present = set(map(type_name, hooks))
-    if 'local' in cfg.model:
-        cfg.custom_hooks = hooks + [dict(type=name) for name in HOOKS if name not in present]
+def check_unused(cfg: Config) -> None:
+    """Check that a new run does not mix its checkpoints with those of another one.
+
+    Raises:
+        ValueError: The work directory holds some.
+    """
+    remedy = 'name another directory with --work-dir'
+    if regular_checkpoints(cfg):
+        raise ValueError(
+            f'{cfg.work_dir} already holds the checkpoints of a run: continue it with --resume, or '
+            f'{remedy}'
+        )
+    others = sorted(path.name for path in Path(cfg.work_dir).glob('*.pth'))
+    if others:
+        raise ValueError(
+            f'{cfg.work_dir} already holds {", ".join(others[:5])}, which is no checkpoint to '
+            f'--resume from: {remedy}'
+        )
 
 
 def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:

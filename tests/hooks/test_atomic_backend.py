@@ -7,7 +7,7 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner, find_latest_checkpoint, save_checkpoint
 
-import mmseg_infopro.hooks
+import mmseg_infopro.files.whole
 
 ATOMIC = dict(backend='atomic')
 
@@ -59,14 +59,14 @@ def test_failed_save_leaves_the_previous_checkpoint_to_resume(
     build_runner: Callable[..., Runner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = build_runner(tmp_path)
-    replace = mmseg_infopro.hooks.atomic_backend.os.replace
+    replace = mmseg_infopro.files.whole.os.replace
 
     def fail_at_the_end(source: Path, target: Path) -> None:
         if target.name == 'iter_6.pth':
             raise DiskFull('no space left')
         replace(source, target)
 
-    monkeypatch.setattr('mmseg_infopro.hooks.atomic_backend.os.replace', fail_at_the_end)
+    monkeypatch.setattr('mmseg_infopro.files.whole.os.replace', fail_at_the_end)
     with pytest.raises(DiskFull, match='no space left'):
         runner.train()
     assert [path.name for path in tmp_path.glob('iter_*')] == ['iter_3.pth']

@@ -7,15 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from mmseg.registry import HOOKS
 from torch import nn
 
 from mmseg_infopro.hooks import FirstStepCheckHook
 from mmseg_infopro.parallel import LocalDataParallel
-from mmseg_infopro.run.training import add_hooks
 from tests.cpu_amp import CpuAmpOptimWrapper
 from tests.models import batch, build, model_config
 
@@ -170,24 +167,3 @@ def test_a_runner_stops_before_it_saves(
     with pytest.raises(ValueError, match=r'no gradient: decode_head\.unused'):
         runner.train()
     assert not list(tmp_path.glob('*.pth'))
-
-
-def test_our_configs_have_it() -> None:
-    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs/_base_/runtime.py')
-    hooks = [type(HOOKS.build(hook)).__name__ for hook in cfg.custom_hooks]
-    assert hooks == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook']
-
-
-@pytest.mark.parametrize('given', [None, [dict(type='RNGStateHook', x=1)]])
-def test_tools_add_what_local_models_lack(given: Any) -> None:
-    cfg = Config(dict(model=dict(local=LOCAL), custom_hooks=given))
-    add_hooks(cfg)
-    types = [hook['type'] for hook in cfg.custom_hooks]
-    assert types == ['RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook']
-    assert given is None or cfg.custom_hooks[0] == given[0]
-
-
-def test_tools_leave_other_models_alone() -> None:
-    cfg = Config(dict(model=dict(), custom_hooks=[]))
-    add_hooks(cfg)
-    assert cfg.to_dict() == dict(model=dict(), custom_hooks=[])

@@ -38,7 +38,9 @@ def test_resume_goes_on(trained: Trained, run: Run, tmp_path: Path) -> None:
 
 def test_resume_needs_a_checkpoint(config: Path, run: Run) -> None:
     outcome = run('train', config, '--work-dir', 'nothing', '--resume')
-    assert outcome.error == ('error: --resume: no checkpoint in nothing (no last_checkpoint file)')
+    assert outcome.error == (
+        'error: --resume: no checkpoint in nothing; a first start takes no --resume'
+    )
 
 
 def test_options_replace_the_partition(config: Path, run: Run, tmp_path: Path) -> None:
