@@ -51,7 +51,11 @@ FAKE_TENSOR_LOGGER = 'torch._subclasses.fake_tensor'
 """The logger of the errors that operations on fake tensors raise."""
 
 FLASH_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention
+FLASH_ATTENTION_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_backward
 FLASH_ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+FLASH_BACKWARD_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+READ_DEVICE = torch.ops.prim.device.default
+"""What reads the device of a fake tensor, as autograd does of every input."""
 READ_VALUE = torch.ops.aten._local_scalar_dense.default
 """What ``Tensor.item`` runs."""
 

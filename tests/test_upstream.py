@@ -61,9 +61,16 @@ def test_attention_and_item_are_these_operations() -> None:
     with Sees():
         nn.functional.scaled_dot_product_attention(maps, maps, maps)
         maps.sum().item()
+        training = torch.zeros(1, 1, 4, 8, requires_grad=True)
+        nn.functional.scaled_dot_product_attention(training, maps, maps).sum().backward()
+    with upstream.FakeTensorMode(), Sees():
+        torch.zeros(2, requires_grad=True).sum()
+    assert upstream.FLASH_BACKWARD_ON_CPU in [func.overloadpacket for func in seen]
+    assert upstream.READ_DEVICE in seen
     assert upstream.FLASH_ATTENTION_ON_CPU in [func.overloadpacket for func in seen]
     assert upstream.READ_VALUE in seen
     assert upstream.FLASH_ATTENTION.default
+    assert upstream.FLASH_ATTENTION_BACKWARD.default
 
 
 def test_a_schema_tells_names_defaults_and_what_is_written_to() -> None:

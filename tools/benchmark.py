@@ -96,7 +96,7 @@ def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
     steps, times = [], None
     with progress_bar('dry steps', len(trials)) as advance:
         for trial in trials:
-            steps.append(dry_config_step(trial.cfg, flops=True))
+            steps.append(dry_config_step(trial.cfg))
             advance()
     if not args.no_time:
         num_turns = args.rounds * sum(can_time(trial) for trial in trials)

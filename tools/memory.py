@@ -120,7 +120,7 @@ def main() -> None:
     steps = {}
     with progress_bar('steps', len(trials)) as advance:
         for name, trial in trials.items():
-            kinds, before = dry_config_steps(trial, flops=True), len(rows)
+            kinds, before = dry_config_steps(trial), len(rows)
             for step in kinds:
                 kind = f'{name} {step.kind}' if len(kinds) > 1 else name
                 steps[kind] = step

@@ -26,14 +26,10 @@ from .explain import explained_failure
 from .pretrained import without_pretrained
 
 
-def dry_config_steps(cfg: Config, flops: bool = False) -> list[DryStep]:
+def dry_config_steps(cfg: Config) -> list[DryStep]:
     """Take a dry step of each kind that a config's schedule has.
 
     They have the config's own batch size, crop, optimizer and precision.
-
-    Args:
-        cfg: The config.
-        flops: Whether to count the FLOPs too.
 
     Raises:
         FailedStepError: The model cannot take it.
@@ -45,7 +41,7 @@ def dry_config_steps(cfg: Config, flops: bool = False) -> list[DryStep]:
         model = build_model(model_cfg)
     batch = partial(training_batch, shape)
     with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-        return dry_steps(model, cfg.optim_wrapper, batch, _kinds_of_step(model), flops)
+        return dry_steps(model, cfg.optim_wrapper, batch, _kinds_of_step(model))
 
 
 def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[None]]]:
@@ -55,9 +51,9 @@ def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[
     return {name: partial(at_iteration, iteration) for name, iteration in phases.items()}
 
 
-def dry_config_step(cfg: Config, flops: bool = False) -> DryStep:
+def dry_config_step(cfg: Config) -> DryStep:
     """Return that one of :func:`dry_config_steps` with the largest peak."""
-    return max(dry_config_steps(cfg, flops), key=lambda step: step.peak.total)
+    return max(dry_config_steps(cfg), key=lambda step: step.peak.total)
 
 
 def config_peak(cfg: Config) -> PeakBytes:

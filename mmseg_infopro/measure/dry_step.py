@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from copy import deepcopy
 from io import StringIO
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import Parameter
 
 from ..upstream import FakeTensorMode
 from .fake import UpperBounds, fake_copy
@@ -65,10 +66,9 @@ def dry_step(
     model: BaseModel,
     optim_wrapper_cfg: ConfigDict,
     make_batch: Callable[[], dict[str, Any]],
-    flops: bool = False,
 ) -> DryStep:
     """Measure a ``train_step``; the only kind of :func:`dry_steps`."""
-    (step,) = dry_steps(model, optim_wrapper_cfg, make_batch, {'': nullcontext}, flops)
+    (step,) = dry_steps(model, optim_wrapper_cfg, make_batch, {'': nullcontext})
     return step
 
 
@@ -77,58 +77,78 @@ def dry_steps(
     optim_wrapper_cfg: ConfigDict,
     make_batch: Callable[[], dict[str, Any]],
     kinds: Mapping[str, Callable[[], AbstractContextManager[None]]],
-    flops: bool = False,
 ) -> list[DryStep]:
     """Measure each kind of ``train_step`` of a throw-away fake copy of ``model``.
 
-    Steps of a kind are taken up to the second update of the parameters: the steady state, in which
-    the optimizer's state exists from the start, that of earlier kinds included. Bytes are those of
-    tensors, exact up to data-dependent sizes, which count with their upper bound; what a device
-    adds (context, workspaces, fragmentation) is not in them. Mixed precision is that of a GPU.
+    A step is that of the steady state: the optimizer's state of all parameters that have got a
+    gradient, in earlier kinds or in this one, exists from the start. Bytes are those of tensors,
+    exact up to data-dependent sizes, which count with their upper bound; what a device adds
+    (context, workspaces, fragmentation) is not in them. Mixed precision is that of a GPU.
 
     Args:
         model: Built on real tensors; not touched.
         optim_wrapper_cfg: The config's ``optim_wrapper``.
         make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
         kinds: In the order of a run, the context that makes a step one of that kind.
-        flops: Whether to count the FLOPs too, which takes a quarter longer.
     """
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
-    steps = []
-    with mode, gpu_rules(), kept_generators():
+    steps: list[DryStep] = []
+    with mode, gpu_rules(), kept_generators(), UpperBounds():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
+        state = _make_state(optim_wrapper)
         tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
-        tracker.track_gradients(fake_model)
-        with UpperBounds(), tracker:
+        tracker.track(chain(*state.values()), 'optimizer_state')
+        trained = tracker.track_gradients(fake_model)
+        with tracker:
             batch = make_batch()  # kept during the step, as a Runner keeps it
-
-            def update() -> None:
-                for _ in range(optim_wrapper_cfg.get('accumulative_counts', 1)):
-                    fake_model.train_step(batch, optim_wrapper)
-
             for kind, context in kinds.items():
-                # Counted in the first step: the counter's hooks hold tensors of recomputed graphs.
-                counter = FlopCounterMode(display=False) if flops else None
-                with context(), counter or nullcontext():
-                    update()
-                gc.collect()
-                tracker.track(_state_tensors(optim_wrapper), 'optimizer_state')
+                if steps:
+                    gc.collect()
                 tracker.restart()
                 with context():
-                    update()
-                counted = None if counter is None else counter.get_total_flops()
-                steps.append(_measured(tracker, counted, kind))
+                    for _ in range(optim_wrapper_cfg.get('accumulative_counts', 1)):
+                        fake_model.train_step(batch, optim_wrapper)
+                unused = [tensors for p, tensors in state.items() if p not in trained]
+                steps.append(_measured(tracker, sum(t.nbytes for t in chain(*unused)), kind))
     return steps
 
 
-def _measured(tracker: MemoryTracker, flops: int | None, kind: str) -> DryStep:
-    kinds = ('parameters', 'gradients', 'optimizer_state')
-    peak = PeakBytes(tracker.peak_bytes.total(), *(tracker.peak_bytes[kind] for kind in kinds))
-    return DryStep(peak, tuple(tracker.timeline), tuple(tracker.labels), flops, kind)
+def _make_state(optim_wrapper: OptimWrapper) -> dict[Parameter, list[torch.Tensor]]:
+    """Return what the optimizer keeps of each parameter, made by an update."""
+    optimizer = optim_wrapper.optimizer
+    for group in optimizer.param_groups:
+        for parameter in group['params']:
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return {
+        parameter: [value for value in values.values() if torch.is_tensor(value)]
+        for parameter, values in optimizer.state.items()
+    }
+
+
+def _measured(tracker: MemoryTracker, unused: int, kind: str) -> DryStep:
+    """Return a step.
+
+    Args:
+        tracker: Of the step.
+        unused: Bytes of the optimizer's state that was there and would not be in a run.
+        kind: Of the step.
+    """
+    at_peak = tracker.peak_bytes
+    peak = PeakBytes(
+        at_peak.total() - unused,
+        at_peak['parameters'],
+        at_peak['gradients'],
+        at_peak['optimizer_state'] - unused,
+    )
+    timeline = tuple(alive - unused for alive in tracker.timeline)
+    return DryStep(peak, timeline, tuple(tracker.labels), tracker.flops, kind)
 
 
 def dry_step_gradients(
@@ -191,8 +211,3 @@ def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -
     with UpperBounds(), tracker:
         run()
     return tracker.peak_bytes.total() - tracker.peak_bytes['existing']
-
-
-def _state_tensors(optim_wrapper: OptimWrapper) -> list[torch.Tensor]:
-    states = optim_wrapper.optimizer.state.values()
-    return [value for state in states for value in state.values() if torch.is_tensor(value)]

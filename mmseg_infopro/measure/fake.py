@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..upstream import READ_VALUE, FakeCopyMode, FakeTensor, FakeTensorMode, TorchDispatchMode
+from ..upstream import (
+    READ_DEVICE,
+    READ_VALUE,
+    FakeCopyMode,
+    FakeTensor,
+    FakeTensorMode,
+    TorchDispatchMode,
+)
 
 ModuleT = TypeVar('ModuleT', bound=nn.Module)
 
@@ -49,6 +56,8 @@ class UpperBounds(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Answer data-dependent operations; pass everything else on."""
+        if func is READ_DEVICE:
+            return func(*args)
         aten = torch.ops.aten
         if func is READ_VALUE:
             return _one(args[0].dtype)

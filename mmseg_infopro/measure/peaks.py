@@ -28,28 +28,16 @@ class DryStep:
         peak: Its peak.
         timeline: Bytes alive after each operation of the step, in order.
         modules: Which local module ran then; None where the model has none.
-        counted_flops: :attr:`flops`; None if they were not asked for.
+        flops: Floating-point operations of forward and backward pass: those of matrix products,
+            convolutions and attention, as torch's ``FlopCounterMode`` counts.
         kind: Of the step, where there are several.
     """
 
     peak: PeakBytes
     timeline: tuple[int, ...]
     modules: tuple[int | None, ...]
-    counted_flops: int | None = None
+    flops: int = 0
     kind: str = ''
-
-    @property
-    def flops(self) -> int:
-        """Return the floating-point operations of forward and backward pass.
-
-        Those of matrix products, convolutions and attention, as torch's ``FlopCounterMode`` counts.
-
-        Raises:
-            ValueError: They were not counted.
-        """
-        if self.counted_flops is None:
-            raise ValueError('the FLOPs of this dry step were not counted: take it with flops=True')
-        return self.counted_flops
 
     @property
     def peaks_in_update(self) -> bool:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..upstream import TorchDispatchMode, in_backward_pass, tree_leaves, use_counts
+from ..upstream import READ_DEVICE, TorchDispatchMode, in_backward_pass, tree_leaves, use_counts
+from .flops import count_flops, is_compute
 
 OTHER = 'activations'
 _ADD = torch.ops.aten.add.Tensor
@@ -37,6 +38,7 @@ class MemoryTracker(TorchDispatchMode):
         peak_bytes: Bytes by kind at the moment when most were alive.
         timeline: Bytes alive after each operation.
         labels: Where the program was then.
+        flops: Of the operations, see :mod:`.flops`.
     """
 
     def __init__(self, label: Callable[[], Any] = lambda: None) -> None:
@@ -45,6 +47,7 @@ class MemoryTracker(TorchDispatchMode):
         self._uses = uses_by_autograd()
         self.timeline: list[int] = []
         self.labels: list[Any] = []
+        self.flops = 0
         self.alive_bytes: Counter[str] = Counter()
         self.peak_bytes: Counter[str] = Counter()
         self._kinds = WeakIdKeyDictionary(ref_type=weakref.ref)
@@ -55,22 +58,37 @@ class MemoryTracker(TorchDispatchMode):
             self._count(tensor, kind)
         self._update_peak()
 
-    def track_gradients(self, module: nn.Module) -> None:
-        """Count what accumulates in the parameters' ``grad`` as gradients."""
+    def track_gradients(self, module: nn.Module) -> set[nn.Parameter]:
+        """Count what accumulates in the parameters' ``grad`` as gradients.
+
+        Returns:
+            A set to which each parameter is added when it gets a gradient.
+        """
+        seen: set[nn.Parameter] = set()
+
+        def count(parameter: nn.Parameter) -> None:
+            seen.add(parameter)
+            if parameter.grad is not None:
+                self._count(parameter.grad, 'gradients')
+
         for parameter in module.parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(
-                    lambda parameter: self._count(parameter.grad, 'gradients')
-                )
+                parameter.register_post_accumulate_grad_hook(count)
+        return seen
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
     ) -> Any:
         """Run the operation and count the storages that it returns."""
+        if func is READ_DEVICE:  # asked of every other tensor, and makes nothing
+            return func(*args)
+        kwargs = kwargs or {}
         if func is _ADD and not kwargs and adds_in_place(*args, uses=self._uses):
             result = args[0].add_(args[1])
         else:
-            result = func(*args, **(kwargs or {}))
+            result = func(*args, **kwargs)
+        if is_compute(func):
+            self.flops += count_flops(func, result, args, kwargs)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.untyped_storage() not in self._kinds:
                 self._count(leaf, OTHER)
@@ -81,7 +99,7 @@ class MemoryTracker(TorchDispatchMode):
 
     def restart(self) -> None:
         """Forget the operations up to now, but not what they left alive."""
-        self.timeline, self.labels = [], []
+        self.timeline, self.labels, self.flops = [], [], 0
         self.peak_bytes = self.alive_bytes.copy()
 
     def _count(self, tensor: Tensor, kind: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..measure.flops import is_compute
 from ..upstream import (
     TorchDispatchMode,
     schema_arguments,
@@ -18,7 +19,7 @@ from ..upstream import (
     tree_map_only,
     tree_unflatten,
 )
-from .operations import Saved, is_compute, operation_name, saved_indices, storages_of
+from .operations import Saved, operation_name, saved_indices, storages_of
 from .saved_tensors import SavedTensors
 
 

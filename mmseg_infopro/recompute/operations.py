@@ -10,30 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import flop_registry
 
-from ..upstream import (
-    FLASH_ATTENTION,
-    FLASH_ATTENTION_ON_CPU,
-    TorchDispatchMode,
-    storage_id,
-    tree_leaves,
-)
+from ..measure.flops import count_flops, is_compute
+from ..upstream import TorchDispatchMode, storage_id, tree_leaves
 
 Saved = Literal['units', 'cheap'] | Collection[int]
 """Which compute operations of a unit keep their outputs for the backward pass: none, all, or those
 with these numbers, in call order; a mapping gives their names as well, to be checked."""
-
-FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
-    **flop_registry,
-    # Attention on a CPU, which torch's table leaves out.
-    FLASH_ATTENTION_ON_CPU: flop_registry[FLASH_ATTENTION],
-}
-
-
-def is_compute(func: Any) -> bool:
-    """Whether an operation is a convolution, a matrix product or an attention."""
-    return func.overloadpacket in FLOP_FORMULAS
 
 
 def operation_name(func: Any) -> str:
@@ -192,8 +175,7 @@ class _Recorder(TorchDispatchMode):
         self.made |= made
         if is_compute(func):
             self.names.append(operation_name(func))
-            formula = FLOP_FORMULAS[func.overloadpacket]
-            self.flops.append(formula(*args, **kwargs, out_val=result))
+            self.flops.append(count_flops(func, result, args, kwargs))
             self.outputs.append(set(made))
         return result
 

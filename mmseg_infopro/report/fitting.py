@@ -65,7 +65,7 @@ class Cap:
 
 def fit_end_to_end(name: str, cfg: Config, cap: Cap, advance: Callable[[], None]) -> Row:
     """Say what one of :func:`~.baselines.end_to_end_forms` needs and could train."""
-    step = dry_config_step(cfg, flops=True)
+    step = dry_config_step(cfg)
     advance()
     fits = step.peak.total <= cap.tensors
 
@@ -117,7 +117,7 @@ class LocalFitter:
         if fits:
             enforce_cap(cfg, read_local_settings(self.cfg.model.local), found.step.peak.total)
         # The search takes dry steps without FLOPs.
-        return Row(name, cfg, dry_config_step(cfg, flops=True), fits, *sizes)
+        return Row(name, cfg, dry_config_step(cfg), fits, *sizes)
 
     def _fit(self, cfg: Config, num_modules: int | None) -> tuple[Fit, bool]:
         settings = read_local_settings(cfg.model.local)

@@ -22,7 +22,7 @@ the reason why it was ``refused``."""
 
 def end_to_end_costs(cfg: Config, name: str) -> Costs:
     """Return the costs of end-to-end training, which all others are shares of."""
-    step = dry_config_step(end_to_end_forms(cfg)['E2E'], flops=True)
+    step = dry_config_step(end_to_end_forms(cfg)['E2E'])
     return dict(config=name, peak=step.peak.total, flops=step.flops, methods={})
 
 
@@ -64,5 +64,5 @@ def _measured(cfg: Config, name: str, count: int, costs: Costs) -> list[dict[str
             peak=round(step.peak.total / costs['peak'], 4),
             flops=round(step.flops / costs['flops'], 4),
         )
-        for step in dry_config_steps(local, flops=True)
+        for step in dry_config_steps(local)
     ]

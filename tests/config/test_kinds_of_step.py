@@ -54,12 +54,12 @@ def test_a_global_step_that_recomputes_its_modules_needs_less():
 
 def test_the_optimizers_state_of_finished_modules_stays():
     cfg = config(schedule=dict(type='Sequential', shares=[1, 1, 1, 1], max_iters=4))
-    steps = dry_config_steps(cfg, flops=True)
+    steps = dry_config_steps(cfg)
     assert [step.kind for step in steps] == [f'module {k}' for k in range(4)]
     states = [step.peak.optimizer_state for step in steps]
     assert states == sorted(states) and states[0] < states[-1] == config_state(cfg)
     # The finished modules run forward only: less than a local step of all modules.
-    assert steps[-1].flops < dry_config_step(config(), flops=True).flops
+    assert steps[-1].flops < dry_config_step(config()).flops
 
 
 def config_state(cfg):

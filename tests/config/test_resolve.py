@@ -131,7 +131,7 @@ def test_recomputing_what_the_cap_needs():
         cap = int(share * plain)
         local = dict(memory_cap=cap, memory_margin=0, recompute='auto')
         resolved = resolve(config(local, BATCH))
-        step = dry_config_step(resolved, flops=True)
+        step = dry_config_step(resolved)
         assert step.peak.total <= cap
         flops.append((len(resolved.model.local.boundaries), step.flops))
         assert 'memory_cap' not in resolved.model.local

@@ -20,7 +20,7 @@ CAPPED = {
 
 @pytest.fixture(scope='module')
 def end_to_end():
-    return dry_config_step(end_to_end_forms(read_config(LEAN, None))['E2E'], flops=True)
+    return dry_config_step(end_to_end_forms(read_config(LEAN, None))['E2E'])
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,6 @@ def end_to_end():
     ],
 )
 def test_its_share_of_the_memory_and_its_flops(end_to_end, options, share, flops):
-    step = dry_config_step(resolve(read_config(LEAN, options)), flops=True)
+    step = dry_config_step(resolve(read_config(LEAN, options)))
     assert step.peak.total <= share * end_to_end.peak.total
     assert step.flops <= flops * end_to_end.flops

@@ -44,7 +44,7 @@ def test_recomputing_changes_nothing_bit_for_bit(recompute, boundaries):
 
 def test_recomputing_more_needs_less():
     steps = [
-        dry_step(build(local(setting)), SGD, lambda: batch(128), flops=True)
+        dry_step(build(local(setting)), SGD, lambda: batch(128))
         for setting in ('none', 'cheap', 'units')
     ]
     none, cheap, units = (step.peak.total for step in steps)
@@ -61,7 +61,6 @@ def test_listed_groups_save_what_they_say():
             build(local([dict(end=end, saved=saved) for end in ends])),
             SGD,
             lambda: batch(128),
-            flops=True,
         )
         for saved in ('cheap', [])
     )

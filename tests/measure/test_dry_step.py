@@ -127,6 +127,15 @@ def test_the_optimizers_state_is_counted_under_accumulation(counts):
     assert peak.optimizer_state == sum(p.nbytes for p in model.parameters())
 
 
+def test_the_optimizer_keeps_nothing_of_parameters_without_gradient():
+    model = ManyWeights()
+    model.unused = torch.nn.Linear(64, 64)
+    peak = dry_step_peak(model, SGD, lambda: dict(inputs=torch.rand(1, 64)))
+    assert peak.optimizer_state == 10 * 64 * 64 * 4
+    assert peak.parameters == peak.optimizer_state + 65 * 64 * 4
+    assert peak.total - peak.parameters == pytest.approx(2 * 10 * 64 * 64 * 4, rel=0.02)
+
+
 def test_clipping_reads_a_value_and_still_runs_dry():
     model = build(model_config(local=dict(boundaries=['layer2.1'])))
     assert dry_step_peak(model, dict(SGD, clip_grad=dict(max_norm=1.0)), batch).total > 0

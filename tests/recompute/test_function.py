@@ -15,9 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmseg_infopro.measure import flops
 from mmseg_infopro.measure.dry_step import peak_beyond
 from mmseg_infopro.measure.tracker import MemoryTracker
-from mmseg_infopro.recompute import operations
 from mmseg_infopro.recompute.function import recompute
 from mmseg_infopro.recompute.operations import measure_activations
 from mmseg_infopro.recompute.surroundings import Surroundings
@@ -188,7 +188,7 @@ def test_an_output_that_the_caller_overwrites():
 
 
 def test_an_operation_that_draws_random_numbers_is_run_again(monkeypatch):
-    monkeypatch.setitem(operations.FLOP_FORMULAS, torch.ops.aten.native_dropout, lambda *_: 0)
+    monkeypatch.setitem(flops.FLOP_FORMULAS, torch.ops.aten.native_dropout, lambda *_: 0)
 
     def function(x):
         return torch.native_dropout(torch.native_dropout(x, 0.5, True)[0], 0.5, True)[0]

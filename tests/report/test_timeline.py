@@ -1,10 +1,13 @@
 """The course of a step: FLOPs, module peaks and the picture."""
 
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_infopro.measure.dry_step import dry_step
+from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.report.timeline import draw_timelines, highest
 from tests.measure.test_dry_step import SGD
 from tests.models import KeepGradients, batch, build, model_config
@@ -17,17 +20,20 @@ def model_of(*boundaries):
 
 
 def test_flops_are_those_of_a_real_step():
-    step = dry_step(model_of(*BOUNDARIES), SGD, batch, flops=True)
+    step = dry_step(model_of(*BOUNDARIES), SGD, batch)
     model = model_of(*BOUNDARIES)
     with FlopCounterMode(display=False) as counter:
         model.train_step(batch(), KeepGradients.wrap(model))
     assert step.flops == counter.get_total_flops() > 0
 
 
-def test_flops_that_were_not_counted_are_not_zero():
-    step = dry_step(model_of(*BOUNDARIES), SGD, batch)
-    with pytest.raises(ValueError, match='were not counted: take it with flops=True'):
-        _ = step.flops
+def test_the_flops_of_attention_on_a_cpu_are_those_of_its_products():
+    maps = torch.zeros(2, 4, 16, 8, requires_grad=True)
+    with MemoryTracker() as tracker:
+        nn.functional.scaled_dot_product_attention(maps, maps, maps).sum().backward()
+    product = 2 * 2 * 4 * 16 * 16 * 8
+    # Queries by keys and by values; backwards twice as many, and the first one again.
+    assert tracker.flops == (2 + 5) * product
 
 
 def test_the_largest_module_peak_is_the_peak():
