@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from ..measure.peaks import DryStep
 from ..measure.sizes import table_unit
 
@@ -13,17 +16,24 @@ NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""
 
 
-def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') -> None:
+def draw_timelines(
+    steps: Mapping[str, DryStep], file: Path, title: str = '', cap: int | None = None
+) -> None:
+    """Draw :func:`timeline_figure` into a ``.png`` or ``.svg``."""
+    timeline_figure(steps, title, cap).savefig(file, dpi=150)
+
+
+def timeline_figure(
+    steps: Mapping[str, DryStep], title: str = '', cap: int | None = None
+) -> Figure:
     """Draw the mountain of end-to-end training against the sawtooth of local modules.
 
     Args:
-        steps: By the name that the legend shows; the first one is filled.
-        file: To write, ``.png`` or ``.svg``.
+        steps: By the name that the legend shows; the first one is filled. Marks say where the
+            local modules of the last one begin.
         title: Of the picture.
+        cap: Bytes that the step was to fit in, for a line across.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -35,8 +45,22 @@ def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') ->
         (line,) = axes.plot(progress, heights, linewidth=1.4, label=label, zorder=index + 2)
         if index == 0:
             axes.fill_between(progress, heights, color=line.get_color(), alpha=0.12)
+    marked = list(steps.values())[-1]
+    for module, start in module_starts(marked):
+        axes.axvline(100 * start, color='grey', linewidth=0.6, linestyle=':', zorder=1)
+        axes.annotate(
+            str(module),
+            (100 * start, 1),
+            xycoords=('data', 'axes fraction'),
+            xytext=(2, -10),
+            textcoords='offset points',
+            fontsize=8,
+            color='grey',
+        )
+    if cap is not None:
+        axes.axhline(cap / size, color='firebrick', linewidth=1, label=f'cap: {cap / size:.2f}')
     axes.set(
-        xlabel='progress of the step (% of its operations)',
+        xlabel='progress of the step (% of its operations; numbers: where local modules begin)',
         ylabel=f'bytes alive ({unit})',
         xlim=(0, 100),
         title=title,
@@ -44,7 +68,19 @@ def draw_timelines(steps: Mapping[str, DryStep], file: Path, title: str = '') ->
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(loc='upper right', frameon=False)
-    figure.savefig(file, dpi=150)
+    return figure
+
+
+def module_starts(step: DryStep) -> list[tuple[int, float]]:
+    """Return which local module begins where, as a share of the step; none of a single one."""
+    labels = step.modules
+    starts = [
+        (module, position / len(labels))
+        for position, module in enumerate(labels)
+        if module is not None and (position == 0 or labels[position - 1] != module)
+    ]
+    found = {module for module, _ in starts}
+    return starts if len(found) > 1 else []
 
 
 def highest(values: Sequence[int], num_points: int) -> list[int]:
