@@ -30,6 +30,7 @@ from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.console import quieten, show_module_losses
 from mmseg_infopro.run.runner import InfoProRunner
 from mmseg_infopro.run.training import prepare_training
+from mmseg_infopro.run.work_dir import own_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,7 +68,7 @@ def main() -> None:
     cfg.launcher = args.launcher
     if args.amp:
         use_amp(cfg)
-    with process_group(args.launcher, cfg.get('env_cfg')):
+    with process_group(args.launcher, cfg.get('env_cfg')), own_work_dir(cfg):
         cfg = prepare_training(cfg, args.resume)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')

@@ -99,6 +99,9 @@ def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
 
     The name is the config's path below its folder ``configs``, so that configs of several data
     sets may have equal file names; without such a folder it is the file's name.
+
+    Raises:
+        ValueError: It is empty, or a file.
     """
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -106,6 +109,10 @@ def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
         *parents, name = Path(cfg.filename).resolve().with_suffix('').parts
         below = parents[::-1].index('configs') if 'configs' in parents else 0
         cfg.work_dir = str(Path('work_dirs', *parents[len(parents) - below :], name))
+    if not str(cfg.work_dir).strip():
+        raise ValueError('work_dir is empty: name a directory with --work-dir')
+    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
+        raise ValueError(f'work_dir must be a directory, and {cfg.work_dir} is a file')
 
 
 def use_amp(cfg: Config) -> None:

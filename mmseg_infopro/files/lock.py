@@ -5,90 +5,40 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
+
+from .owner import DEAD_AFTER, Owner, is_dead, this_process
 
 NAME = 'run.lock'
 HEARTBEAT = 15.0
 """Seconds between two signs of life."""
-DEAD_AFTER = 120.0
-"""Seconds without one after which another machine takes the folder over."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a folder.
-
-    Attributes:
-        host: The machine's name.
-        boot: What tells machines and containers of one name apart, and restarts of one.
-        pid: The process.
-        started: When it started, in the machine's ticks: numbers of processes are used again.
-        job: Of Slurm, with the number of its restarts.
-        token: Another one for each run.
-    """
-
-    host: str
-    boot: str
-    pid: int
-    started: str
-    job: str
-    restarts: int
-    token: str
+PATIENCE = 3 * HEARTBEAT
+"""Seconds without one after which whoever wants the folder waits for the next one."""
 
 
 class FolderInUseError(ValueError):
     """A run that is alive holds the folder."""
 
 
-def this_process(environment: Mapping[str, str] = os.environ) -> Owner:
-    """Return this process as an owner."""
-    return Owner(
-        host=socket.gethostname(),
-        boot=_boot(),
-        pid=os.getpid(),
-        started=_start_of(os.getpid()) or '',
-        job=environment.get('SLURM_JOB_ID', ''),
-        restarts=int(environment.get('SLURM_RESTART_COUNT') or 0),
-        token=secrets.token_hex(8),
-    )
-
-
-def is_dead(owner: Owner, me: Owner, silence: float) -> bool:
-    """Whether the owner of a lock cannot be running any more.
-
-    On the same machine its process tells; a Slurm job that was requeued has ended before; of
-    another machine only its signs of life are known.
-
-    Args:
-        owner: Who holds it.
-        me: Who asks.
-        silence: Seconds since its last sign of life.
-    """
-    if owner.job and (owner.job, owner.restarts) < (me.job, me.restarts) and owner.job == me.job:
-        return True
-    if (owner.host, owner.boot) == (me.host, me.boot):
-        return _start_of(owner.pid) != owner.started
-    return silence > DEAD_AFTER
-
-
 @contextmanager
-def folder_lock(folder: str | Path) -> Iterator[None]:
+def folder_lock(folder: str | Path, say: Callable[[str], None] = print) -> Iterator[None]:
     """Hold a folder for the time of a block; other runs are refused, of any machine that sees it.
 
-    The lock is a file with the owner's host, process and heartbeat. A dead owner's is taken over.
+    The lock is a file with the owner's host, process and heartbeat. A dead owner's is taken over;
+    of one on another machine, this waits for a sign of life.
 
     Raises:
         FolderInUseError: A run that is alive holds it.
     """
     file, me = Path(folder, NAME), this_process()
+    is_new = not file.parent.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
-    _take(file, me)
+    _take(file, me, say)
     _held[file.resolve()] = me.token
     ended = threading.Event()
     beat = threading.Thread(target=_beat, args=(file, me.token, ended), daemon=True)
@@ -101,6 +51,8 @@ def folder_lock(folder: str | Path) -> Iterator[None]:
         _held.pop(file.resolve(), None)
         if _token(file) == me.token:
             file.unlink(missing_ok=True)
+        if is_new and not any(file.parent.iterdir()):
+            file.parent.rmdir()
 
 
 _held: dict[Path, str] = {}
@@ -121,13 +73,13 @@ def check_still_held(folder: str | Path) -> None:
         )
 
 
-def _take(file: Path, me: Owner) -> None:
+def _take(file: Path, me: Owner, say: Callable[[str], None] = print) -> None:
     content = json.dumps(asdict(me)).encode()
     for _ in range(5):
         try:
             handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
-            _remove_dead(file, me)
+            _remove_dead(file, me, say)
             continue
         with os.fdopen(handle, 'wb') as lock:
             lock.write(content)
@@ -137,7 +89,7 @@ def _take(file: Path, me: Owner) -> None:
     raise FolderInUseError(f'{file.parent} is being taken by another run ({_describe(file)})')
 
 
-def _remove_dead(file: Path, me: Owner) -> None:
+def _remove_dead(file: Path, me: Owner, say: Callable[[str], None]) -> None:
     """Remove a lock whose owner is dead.
 
     Raises:
@@ -147,7 +99,14 @@ def _remove_dead(file: Path, me: Owner) -> None:
     if owner is None and silence < HEARTBEAT:  # about to be written
         time.sleep(0.2)
         owner = _read(file)
-    dead = silence > HEARTBEAT if owner is None else is_dead(owner, me, silence)
+    if owner is None:
+        dead = silence > HEARTBEAT
+    else:
+        dead = is_dead(owner, me, silence)
+        elsewhere = (owner.host, owner.boot) != (me.host, me.boot)
+        if not dead and elsewhere and silence > PATIENCE:
+            say(f'{file.parent} is held by {_describe(file)}: waiting for a sign of life')
+            dead = _stays_silent(file, silence)
     if not dead:
         raise FolderInUseError(
             f'{file.parent} is in use by another run ({_describe(file)}): wait for its end, or '
@@ -164,6 +123,16 @@ def _remove_dead(file: Path, me: Owner) -> None:
         os.rename(grave, file)  # another run was faster: this is its new lock
         return
     grave.unlink(missing_ok=True)
+
+
+def _stays_silent(file: Path, silence: float) -> bool:
+    """Wait until a lock's owner shows that it is alive, or has been silent for long enough."""
+    while (now := _silence(file)) >= 0 and now >= silence:
+        if now > DEAD_AFTER:
+            return True
+        silence = now
+        time.sleep(1)
+    return False
 
 
 def _beat(file: Path, token: str, ended: threading.Event) -> None:
@@ -206,31 +175,3 @@ def _describe(file: Path) -> str:
         return str(file)
     job = f', Slurm job {owner.job}' if owner.job else ''
     return f'process {owner.pid} on {owner.host}{job}'
-
-
-def _boot() -> str:
-    boot, space = Path('/proc/sys/kernel/random/boot_id'), Path('/proc/self/ns/pid')
-    return ' '.join(
-        [
-            boot.read_text().strip() if boot.exists() else '',
-            os.readlink(space) if space.is_symlink() else '',
-        ]
-    )
-
-
-def _start_of(pid: int) -> str | None:
-    """Return when a process started; '' where that is not known, None if it does not run."""
-    stat = Path('/proc', str(pid), 'stat')
-    if Path('/proc/self/stat').exists():
-        try:
-            state, *values = stat.read_text().rpartition(')')[2].split()
-        except (OSError, ValueError):
-            return None
-        return None if state in 'ZX' else values[18]
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ''

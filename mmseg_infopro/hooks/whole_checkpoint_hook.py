@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import CheckpointLoader, Runner, save_checkpoint
 from mmseg.registry import HOOKS
 
+from ..files.lock import check_still_held
 from ..files.whole import write_whole
 from .finite import non_finite_weights
 from .stopping import stops_now
@@ -90,6 +91,7 @@ class WholeCheckpointHook(CheckpointHook):
             runner.message_hub.update_info(KEPT, kept)
             for number in dropped:
                 self._replace(runner, self._path(self.filename_tmpl.format(number)))
+        check_still_held(runner.work_dir)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self._path(name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from .checkpoints import check_checkpoint
 TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
 
 
-def checkpoint_hooks(cfg: Config) -> list[dict[str, Any]]:
+def checkpoint_hooks(cfg: Config) -> list[Mapping[str, Any]]:
     """Return the configs of a config's hooks that save checkpoints."""
     default = (cfg.get('default_hooks') or {}).get('checkpoint')
     hooks = [default, *(cfg.get('custom_hooks') or [])]
     return [
-        hook for hook in hooks if hook is not None and type_name(hook).endswith('CheckpointHook')
+        hook
+        for hook in hooks
+        if isinstance(hook, Mapping) and type_name(hook).endswith('CheckpointHook')
     ]
 
 

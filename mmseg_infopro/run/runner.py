@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from mmengine.dist import master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..files.whole import write_whole
 from ..hooks import ProgressHook, signals_noted
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
@@ -27,6 +31,19 @@ class InfoProRunner(Runner):
         quieten(logger)
         return logger
 
+    @master_only
+    def dump_config(self) -> None:
+        """Write the config that runs into the work dir, whole, and never over one of a user's."""
+        name = Path(self.cfg.filename or f'{self.timestamp}.py').name
+        target = Path(self.work_dir, name)
+        if target.exists() and not is_dump(target, self.cfg.filename):
+            target = target.with_name(f'run_{name}')
+            self.logger.warning(
+                f'{self.work_dir} holds a config {name} that no run has dumped: the one that runs '
+                f'is dumped to {target.name}'
+            )
+        write_whole(target, self.cfg.dump())
+
     def train(self) -> nn.Module:
         """Say what trains, and train."""
         model = self.model.module if is_model_wrapper(self.model) else self.model
@@ -40,6 +57,17 @@ class InfoProRunner(Runner):
                 for hook in self.hooks:
                     if isinstance(hook, ProgressHook):  # whatever ended the run
                         hook.after_train(self)
+
+
+def is_dump(file: Path, config: str | None) -> bool:
+    """Whether a file in a work dir is an earlier run's dump, not what a user wrote or starts from.
+
+    A dump is one config without bases, which knows its work dir and launcher.
+    """
+    if config and Path(config).exists() and file.samefile(config):
+        return False
+    text = file.read_text(errors='replace')
+    return all(re.search(rf'^\W*{key}\W', text, re.M) for key in ('work_dir', 'launcher'))
 
 
 def introduction(model: Any) -> Iterator[str]:

@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 
 from mmseg_infopro.files import lock
-from mmseg_infopro.files.lock import (
-    DEAD_AFTER,
-    NAME,
-    FolderInUseError,
-    check_still_held,
-    folder_lock,
-    is_dead,
-    this_process,
-)
+from mmseg_infopro.files.lock import NAME, FolderInUseError, check_still_held, folder_lock
+from mmseg_infopro.files.owner import DEAD_AFTER, is_dead, this_process
 
 ME = this_process({})
 HOLDS = """
@@ -108,3 +101,27 @@ def test_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 break
             lock.time.sleep(0.01)
         assert (tmp_path / NAME).stat().st_mtime > 1
+
+
+@pytest.mark.parametrize('alive', [False, True])
+def test_another_machine_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    lock._take(tmp_path / NAME, replace(ME, host='other'))
+    silences = iter([50.0, 60.0, 3.0 if alive else 121.0])
+    monkeypatch.setattr(lock, '_silence', lambda file: next(silences))
+    monkeypatch.setattr(lock.time, 'sleep', lambda seconds: None)
+    said: list[str] = []
+    if alive:
+        with pytest.raises(FolderInUseError, match='on other'), folder_lock(tmp_path, said.append):
+            pass
+    else:
+        with folder_lock(tmp_path, said.append):
+            pass
+    assert 'waiting for a sign of life' in said[0]
+
+
+def test_a_new_folder_that_stays_empty_goes(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / 'new'):
+        pass
+    assert list(tmp_path.iterdir()) == []

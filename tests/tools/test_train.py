@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from mmseg_infopro.files.lock import folder_lock
 from mmseg_infopro.local.names import trained_boundaries
 from mmseg_infopro.run.checkpoints import check_checkpoint
 from tests.tools.conftest import ROOT, Run, Trained, write_config
@@ -140,3 +142,31 @@ def test_a_variable_of_the_config_file_is_not_ignored(config: Path, run: Run) ->
 def test_options_that_do_not_fit_are_named(config: Path, run: Run) -> None:
     error = run('train', config, '--cfg-options', 'param_scheduler.5.end=3').error
     assert '--cfg-options do not fit the config' in error
+
+
+def test_a_run_in_the_configs_own_folder_leaves_it_alone(config: Path, run: Run) -> None:
+    before = config.read_text()
+    options = 'train_cfg.max_iters=1', 'default_hooks.checkpoint=None'
+    for _ in range(2):
+        outcome = run('train', config, '--work-dir', config.parent, '--cfg-options', *options)
+        assert outcome.status == 0, outcome.err
+    assert config.read_text() == before
+    assert Config.fromfile(config.with_name('run_tiny.py')).model.local.boundaries == ['layer2.0']
+
+
+@pytest.mark.parametrize(
+    ('work_dir', 'message'), [('', 'work_dir is empty'), ('tiny.py', 'tiny.py is a file')]
+)
+def test_a_work_dir_is_a_directory(config: Path, run: Run, work_dir: str, message: str) -> None:
+    assert message in run('train', config, '--work-dir', work_dir).error
+
+
+def test_a_work_dir_in_use_is_refused(config: Path, run: Run, tmp_path: Path) -> None:
+    with folder_lock(tmp_path / 'run'):
+        (tmp_path / 'run/iter_2.pth.0123abcd.partial').touch()
+        error = run('train', config, '--work-dir', 'run').error
+        assert f'run is in use by another run (process {os.getpid()} on ' in error
+        assert (tmp_path / 'run/iter_2.pth.0123abcd.partial').exists()
+    error = run('train', config, '--work-dir', 'run', '--resume').error
+    assert 'a first start takes no --resume' in error
+    assert list((tmp_path / 'run').iterdir()) == []
