@@ -31,7 +31,7 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
-from mmseg_infopro.config.arguments import add_method_argument, apply_method
+from mmseg_infopro.config.arguments import add_method_argument, add_recipe_argument, apply_method
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
@@ -46,6 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
     add_step_arguments(parser)
     add_method_argument(parser)
+    add_recipe_argument(parser)
     add = parser.add_argument
     add(
         '--num-modules',
@@ -112,7 +113,7 @@ def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
 def main() -> None:
     args = parse_args()
     check_arguments(args)
-    cfg = apply_method(read_config(args.config, args.cfg_options), args.method)
+    cfg = apply_method(read_config(args.config, args.cfg_options), args.method, args.recipe)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None)
     console = Console()
     if cfg.get('compile') or cfg.model.get('local', {}).get('compile'):

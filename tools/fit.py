@@ -29,7 +29,12 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
-from mmseg_infopro.config.arguments import CAP, add_method_argument, apply_method
+from mmseg_infopro.config.arguments import (
+    CAP,
+    add_method_argument,
+    add_recipe_argument,
+    apply_method,
+)
 from mmseg_infopro.config.caps import card_bytes
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
@@ -64,11 +69,14 @@ def parse_args() -> argparse.Namespace:
         help='numbers of local modules to show; without it, the smallest that fits',
     )
     parser.add_argument(
-        '--recompute', choices=RECOMPUTE, default='auto', help='inside the local modules'
+        '--recompute',
+        choices=RECOMPUTE,
+        help='inside the local modules (default: as --recipe says, auto without one)',
     )
     add_step_arguments(parser)
     add_amp_argument(parser)
     add_method_argument(parser)
+    add_recipe_argument(parser)
     parser.add_argument('-o', '--out', type=Path, help='write the first local row that fits here')
     parser.add_argument('--force', action='store_true', help='overwrite it')
     return parser.parse_args()
@@ -149,11 +157,13 @@ def main() -> None:
     if args.out and args.out.exists() and not args.force:
         raise ValueError(f'{args.out} already exists: name another file, or say --force')
     base = read_config(args.config, args.cfg_options)
-    cfg = apply_method(deepcopy(base), args.method)
+    cfg = apply_method(deepcopy(base), args.method, args.recipe)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     cap = Cap(card_bytes(cfg, args.cap, margin), margin)
     forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
-    fitter = LocalFitter(cfg, args.recompute, cap)
+    own = cfg.model.local.get('recompute', 'none') if args.recipe else 'auto'
+    recompute = args.recompute or own
+    fitter = LocalFitter(cfg, recompute, cap)
     for count in args.num_modules or ():
         fitter.check(count)
     with progress_bar('fitting', 3 * (len(forms) + len(counts))) as advance:

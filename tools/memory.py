@@ -31,7 +31,7 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
-from mmseg_infopro.config.arguments import add_method_argument, apply_method
+from mmseg_infopro.config.arguments import add_method_argument, add_recipe_argument, apply_method
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_steps
@@ -54,6 +54,7 @@ def parse_args() -> argparse.Namespace:
     add_step_arguments(parser)
     add_amp_argument(parser)
     add_method_argument(parser)
+    add_recipe_argument(parser)
     parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
     parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')
     return parser.parse_args()
@@ -109,7 +110,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     args = parse_args()
     check_outputs(args.json, args.picture)
-    cfg = apply_method(read_config(args.config, args.cfg_options), args.method)
+    cfg = apply_method(read_config(args.config, args.cfg_options), args.method, args.recipe)
     if args.num_modules is None and 'local' not in cfg.model:
         raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from ..local.settings import PARTITION_KEYS
 from .localize import localize
 from .methods import METHODS
+from .recipes import DEFAULT, RECIPES
 
 CAP = '11GiB, or 40%% of what E2E needs for tensors'
 """What a cap may be, in the help."""
@@ -26,16 +27,17 @@ def add_partition_arguments(parser: ArgumentParser) -> None:
     )
     group.add_argument('--memory-cap', metavar='SIZE', help=f'the fewest modules that fit {CAP}')
     add_method_argument(parser)
+    add_recipe_argument(parser)
 
 
 def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
     """Return the local form that a command line asks for; the config itself without a wish."""
     partition = {key: getattr(args, key) for key in PARTITION_KEYS}
     if all(wish is None for wish in partition.values()):
-        if args.method in (None, 'e2e'):
-            return cfg if args.method is None else localize(cfg, method='e2e')
-        partition = own_partition(cfg)
-    return localize(cfg, **partition, method=args.method)
+        if args.method is None and args.recipe is None:
+            return cfg
+        partition = {} if args.method == 'e2e' else own_partition(cfg)
+    return localize(cfg, **partition, method=args.method, recipe=args.recipe)
 
 
 def own_partition(cfg: Config) -> dict[str, Any]:
@@ -49,24 +51,24 @@ def own_partition(cfg: Config) -> dict[str, Any]:
     if not found:
         raise ValueError(
             'the config has no local modules: say --num-modules, --boundaries or --memory-cap '
-            'beside --method'
+            'beside --method and --recipe'
         )
     return found
 
 
-def apply_method(cfg: Config, method: str | None) -> Config:
-    """Return a config with a method, for commands that choose the partition themselves.
+def apply_method(cfg: Config, method: str | None, recipe: str | None = None) -> Config:
+    """Return a config with a method and a recipe, for commands that choose the partition.
 
     Raises:
-        ValueError: There is no such method, or it has no local modules.
+        ValueError: There is no such method or recipe, or it has no local modules.
     """
-    if method is None:
+    if method is None and recipe is None:
         return cfg
     if method == 'e2e':
         raise ValueError('--method e2e is end-to-end training, which is a row of its own anyway')
     is_cut = 'local' in cfg.model
     partition = own_partition(cfg) if is_cut else dict(num_modules=2)
-    return localize(cfg, **partition, method=method)
+    return localize(cfg, **partition, method=method, recipe=recipe)
 
 
 def add_method_argument(parser: ArgumentParser) -> None:
@@ -75,4 +77,15 @@ def add_method_argument(parser: ArgumentParser) -> None:
         '--method',
         metavar='NAME',
         help=f"in place of the config's local heads, schedule and context: {', '.join(METHODS)}",
+    )
+
+
+def add_recipe_argument(parser: ArgumentParser) -> None:
+    """Let a command line name a recipe."""
+    words = '; '.join(f'{word}: {recipe.summary}' for word, recipe in RECIPES.items())
+    parser.add_argument(
+        '--recipe',
+        metavar='WORD',
+        help='what a step keeps and makes again, with the same gradients (default: of a config '
+        f'that has local modules its own, else {DEFAULT}). {words}',
     )

@@ -38,7 +38,8 @@ def build_end_to_end(cfg: Config) -> EncoderDecoder:
     """Build the config's model uncut, K=1, without pretrained weights."""
     model_cfg = without_pretrained(cfg.model)
     if 'local' in model_cfg:
-        model_cfg.local = ConfigDict(num_modules=1)
+        chunks = bool((model_cfg.local or {}).get('chunked_losses'))
+        model_cfg.local = ConfigDict(num_modules=1, chunked_losses=chunks)
     return build_model(model_cfg)
 
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from mmengine.config import Config
 
-from ..local_heads.chunked_loss import unchunked
 from ..measure.sizes import parse_bytes, parse_share
 from .localize import localize
 from .step import config_peak
-from .walk import replaced
 
 
 def plain_end_to_end(cfg: Config) -> Config:
     """Return the config's end-to-end form without any of our savings."""
-    plain = localize(cfg, 1)
-    plain.model.local.recompute = 'none'
-    plain.model = replaced(plain.model, unchunked)
-    return plain
+    return localize(cfg, 1, recipe='plain')
 
 
 def card_bytes(cfg: Config, cap: int | str, margin: int) -> int:

@@ -44,11 +44,10 @@ def tensor_cap(settings: LocalSettings) -> int:
     """
     cap, margin = parse_bytes(settings.memory_cap or 0), settings.margin_bytes
     if cap <= margin:
+        wish, own = format_size(settings.memory_cap or 0), format_size(settings.memory_margin)
         raise ValueError(
-            f'local.memory_cap must be above local.memory_margin='
-            f'{format_size(settings.memory_margin)}, '
-            f'got {format_size(settings.memory_cap or 0)}: ask for more, or set '
-            'model.local.memory_margin'
+            f'local.memory_cap must be above local.memory_margin={own}, got {wish}: '
+            'ask for more, or set model.local.memory_margin'
         )
     return cap - margin
 
@@ -127,6 +126,20 @@ def nearest_fit(
         return fit_cap(cfg, settings, counts, lambda _: None, measured), True
     except NothingFitsError as error:
         return error.smallest, False
+
+
+def smallest_fit(cfg: Config, settings: LocalSettings) -> Fit:
+    """Return K modules and about the smallest peak that recomputing inside them reaches.
+
+    Args:
+        cfg: As for :func:`fit_cap`.
+        settings: With K, and without a cap.
+    """
+    count = settings.num_modules or 1
+    step = measure_config(cfg, settings)
+    check_num_modules(count, len(step.units), cfg.model.backbone.type)
+    *_, fit = recomputing_trials(cfg, settings, step, 0, range(count, count + 1))
+    return fit
 
 
 def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:

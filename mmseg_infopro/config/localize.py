@@ -21,6 +21,7 @@ from .build import SEGMENTORS, is_local, model_class
 from .edit import set_partition
 from .methods import find_method, use_method
 from .read import read_config
+from .recipes import find_recipe, use_default_recipe, use_recipe
 from .walk import type_name
 
 REFUSED_SEGMENTORS = {
@@ -41,6 +42,7 @@ def localize(
     memory_cap: int | str | None = None,
     heads: Sequence[Mapping[str, Any]] | None = None,
     method: str | None = None,
+    recipe: str | None = None,
 ) -> Config:
     """Return a config's local form; parameter names, data, schedule and prediction stay.
 
@@ -53,12 +55,17 @@ def localize(
         heads: The local heads of every boundary; those of the config, else InfoPro's, if not given.
         method: One of :data:`~.methods.METHODS`, whose heads, schedule and context replace the
             config's. With ``'e2e'`` there is one module, which needs no other argument.
+        recipe: One of :data:`~.recipes.RECIPES`: what the step keeps and makes again, with the same
+            gradients. If not given, a config that is cut for the first time gets
+            :data:`~.recipes.DEFAULT`, any other keeps its own.
 
     Raises:
         TypeError: The segmentor or the backbone cannot be cut; the message says why.
         ValueError: Not exactly one of ``num_modules``, ``boundaries`` and ``memory_cap``, an
-            unknown method, or one beside ``heads``.
+            unknown method or recipe, or a method beside ``heads``.
     """
+    if recipe is not None:
+        find_recipe(recipe)
     if method is not None:
         find_method(method)
         if heads is not None:
@@ -73,7 +80,8 @@ def localize(
             f'localize takes exactly one of {", ".join(PARTITION_KEYS)}, '
             f'got {" and ".join(partition) or "none"}'
         )
-    if 'local' not in cfg.model or not is_local(cfg.model):
+    is_new = 'local' not in cfg.model or not is_local(cfg.model)
+    if is_new:
         _add_imports(cfg, _wrapper_modules(cfg.model))
         cfg.merge_from_dict(local_types(cfg.model))
         cfg.model.setdefault('local', ConfigDict())  # command lines may have set some of it
@@ -94,6 +102,10 @@ def localize(
         if num_modules != 1:
             _check_default_heads(cfg.model)
         cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
+    if recipe is not None:
+        use_recipe(cfg, recipe)
+    elif is_new and num_modules != 1:
+        use_default_recipe(cfg)
     _add_imports(cfg, ['mmseg_infopro'])
     return cfg
 
@@ -152,9 +164,24 @@ def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
             local={**replace, **cfg.model.local},
         ),
     )
+    for key in ('decode_head', 'auxiliary_head'):
+        if cfg.model.get(key) != base.model.get(key):
+            changes['model'][key] = _difference(base.model.get(key), cfg.model[key])
+    if cfg.get('optim_wrapper') != base.get('optim_wrapper'):
+        changes['optim_wrapper'] = _difference(base.get('optim_wrapper'), cfg.optim_wrapper)
     if cfg.get('custom_hooks') != base.get('custom_hooks'):
         changes['custom_hooks'] = cfg.custom_hooks
     return Config(ConfigDict(changes)).pretty_text
+
+
+def _difference(base: Any, value: Any) -> Any:
+    """Return what a child config says for a value to take the place of its base's."""
+    if not isinstance(base, Mapping) or not isinstance(value, Mapping):
+        return value
+    if set(base) - set(value):
+        return dict(_delete_=True, **value)
+    changed = {key: item for key, item in value.items() if key not in base or base[key] != item}
+    return {key: _difference(base.get(key), item) for key, item in changed.items()}
 
 
 def local_types(model: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from .build import SEGMENTORS, build_end_to_end, is_local
 from .caps import card_bytes
 from .edit import enforce_cap, set_partition
 from .explain import explained_failure
-from .fit_cap import fit_cap, set_fit
+from .fit_cap import fit_cap, set_fit, smallest_fit
 from .phases import fill_max_iters, fit_run_to_schedule
 from .step import step_shape, updates_per_module
 
@@ -59,6 +59,8 @@ def resolve(cfg: Config) -> Config:
         fit = fit_cap(cfg, settings)
         cfg = set_fit(cfg, fit)
         enforce_cap(cfg, settings, fit.step.peak.total)
+    elif settings.recompute == 'auto' and not settings.boundaries:
+        cfg = set_fit(cfg, smallest_fit(cfg, settings))
     else:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         with undrawn_weights():

@@ -14,8 +14,8 @@ from ..local.context import CONTEXTS
 from ..local.names import describe_partition
 from ..local.schedule import SCHEDULES
 from ..local.settings import default_heads
-from ..local_heads.chunked_loss import unchunked
-from ..local_heads.filling import constructor_arguments
+from ..local_heads.arguments import constructor_arguments
+from ..local_heads.chunking import unchunked
 from .walk import replaced, type_name
 
 KEY = 'local_settings'

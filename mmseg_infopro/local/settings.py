@@ -51,8 +51,9 @@ class LocalSettings:
         recompute: Which activations inside the modules are computed a second time, in the backward
             pass: ``'none'``; ``'cheap'``, those of everything but convolutions, matrix products and
             attention, so that it costs bandwidth but no FLOPs; ``'units'``, all inside each unit;
-            ``'auto'``, with a memory cap: those that it needs, the fewest FLOPs per byte first; or
-            the groups that were chosen, see :class:`RecomputeGroup`, which need ``boundaries``.
+            ``'auto'``, those that a memory cap needs, the fewest FLOPs per byte first; without one
+            all that lower the peak of K modules; or the groups that were chosen, see
+            :class:`RecomputeGroup`, which need ``boundaries``.
         schedule: Which passes a step takes: ``dict(type=...)`` of
             :data:`mmseg_infopro.local.schedules.SCHEDULES`.
         context: What is added to what modules start from: ``dict(type=...)`` of
@@ -61,6 +62,8 @@ class LocalSettings:
             the same weights. On several processes, each module then waits until the gradients of
             the one before it are averaged. Ignored, with a warning, if all gradients are needed at
             once: with clipping, loss scaling, accumulation, or an optimizer that is not known.
+        chunked_losses: Compute every decode head's softmax cross-entropy sample by sample, so that
+            full-size logits of a whole batch never live at once; other losses stay as they are.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
     """
@@ -76,6 +79,7 @@ class LocalSettings:
     schedule: Mapping[str, Any] = field(default_factory=lambda: dict(type='Local'))
     context: Mapping[str, Any] | None = None
     update_per_module: bool = False
+    chunked_losses: bool = False
     compile: dict[str, Any] | None = None
     channels_last: bool = False
 
@@ -124,7 +128,7 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     num_modules = settings.get('num_modules', 1)
     if not isinstance(num_modules, int) or isinstance(num_modules, bool):
         raise TypeError(f'local.num_modules must be an int, got {num_modules!r}')
-    for key in ('warm_start', 'channels_last', 'update_per_module'):
+    for key in ('warm_start', 'channels_last', 'update_per_module', 'chunked_losses'):
         if not isinstance(settings.get(key, False), bool):
             raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
     _check_recompute(settings, settings.get('recompute', 'none'))
@@ -164,8 +168,6 @@ def _check_recompute(settings: Mapping[str, Any], recompute: Any) -> None:
             f'local.recompute must be one of {", ".join(RECOMPUTE)}, or a list of groups, '
             f'got {recompute!r}'
         )
-    if recompute == 'auto' and 'memory_cap' not in settings:
-        raise ValueError("local.recompute='auto' recomputes what local.memory_cap asks for: set it")
 
 
 def check_boundaries(boundaries: Sequence[str], names: Sequence[str], backbone: str) -> None:

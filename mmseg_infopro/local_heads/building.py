@@ -49,7 +49,7 @@ def build_local_heads(
         if not hasattr(head, 'loss'):
             raise ValueError(f'{name} is not a head: it has no loss method')
         vars(head).update(
-            local_name=cfg.get('name', type(head).__name__),
+            local_name=cfg.get('name', _type_name(cfg).rpartition('.')[2]),
             is_named='name' in cfg,
             is_balanced=is_balanced,
         )

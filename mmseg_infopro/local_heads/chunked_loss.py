@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
-from mmseg.models import decode_heads
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.models.utils import resize
-from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -20,9 +19,6 @@ from ..upstream import stack_labels
 
 # What mmseg adds to its divisors: crops that hold nothing but ignored pixels divide by it.
 EPS = torch.finfo(torch.float32).eps
-# Their loss_by_feat ends in the parent's, once per output.
-CALL_THE_PARENTS_LOSS = ('DAHead', 'EncHead', 'STDCHead')
-CHUNKED = 'Chunked'
 
 
 class ChunkedLoss(BaseDecodeHead):
@@ -40,16 +36,16 @@ class ChunkedLoss(BaseDecodeHead):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        obstacle = self._obstacle()
-        if obstacle:
+        found = obstacle(self._criteria(), self.sampler)
+        if found:
             MMLogger.get_current_instance().warning(
                 f'{type(self).__name__} does not chunk its loss, and so saves no memory: '
-                f'{obstacle} is not the softmax CrossEntropyLoss of every pixel'
+                f'{found} is not the softmax CrossEntropyLoss of every pixel'
             )
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Return mmseg's losses and ``acc_seg`` of ``seg_logits`` ``(B, C, h, w)``."""
-        if self._obstacle():
+        if obstacle(self._criteria(), self.sampler):
             return super().loss_by_feat(seg_logits, batch_data_samples)
         labels = stack_labels(self, batch_data_samples).squeeze(1)
         losses: dict[str, Tensor] = {}
@@ -66,22 +62,6 @@ class ChunkedLoss(BaseDecodeHead):
         several = isinstance(self.loss_decode, nn.ModuleList)
         return list(self.loss_decode) if several else [self.loss_decode]
 
-    def _obstacle(self) -> str | None:
-        """Return what cannot be computed in chunks, if anything."""
-        if self.sampler is not None:
-            return f'the sampler {type(self.sampler).__name__}'
-        for criterion in self._criteria():
-            name = type(criterion).__name__
-            # A subclass may compute something else.
-            if type(criterion) is not CrossEntropyLoss:
-                return name
-            for setting in ('use_sigmoid', 'use_mask'):
-                if getattr(criterion, setting):
-                    return f'{name} with {setting}'
-            if criterion.reduction == 'none':
-                return f"{name} with reduction='none'"
-        return None
-
     def _cross_entropy(self, criterion: CrossEntropyLoss, logits: Tensor, labels: Tensor) -> Tensor:
         class_weight = criterion.class_weight
         if class_weight is not None:
@@ -95,6 +75,23 @@ class ChunkedLoss(BaseDecodeHead):
             else:
                 loss = loss / (_pixel_weights(labels, class_weight, self.ignore_index).sum() + EPS)
         return criterion.loss_weight * loss
+
+
+def obstacle(criteria: Iterable[Any], sampler: Any = None) -> str | None:
+    """Return what of a head's losses cannot be computed in chunks, if anything."""
+    if sampler is not None:
+        return f'the sampler {type(sampler).__name__}'
+    for criterion in criteria:
+        name = type(criterion).__name__
+        # A subclass may compute something else.
+        if type(criterion) is not CrossEntropyLoss:
+            return name
+        for setting in ('use_sigmoid', 'use_mask'):
+            if getattr(criterion, setting):
+                return f'{name} with {setting}'
+        if criterion.reduction == 'none':
+            return f"{name} with reduction='none'"
+    return None
 
 
 class CrossEntropySum(torch.autograd.Function):
@@ -196,27 +193,3 @@ def _downsample_gradient(gradient: Tensor, sample: Tensor, align_corners: bool) 
         point = gradient.new_zeros(sample.shape).requires_grad_()
         upsampled = _upsample(point, gradient[:, 0], align_corners)
     return torch.autograd.grad(upsampled, point, gradient)[0]
-
-
-def unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
-    """Name mmseg's head in place of one that computes its loss in chunks."""
-    name = str(cfg.get('type'))
-    if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
-        cfg['type'] = name.removeprefix(CHUNKED)
-    return cfg
-
-
-def _register_chunked_heads() -> None:
-    """Register ``Chunked<Name>`` for each of mmseg's heads whose loss the base class computes."""
-    for name in sorted(set(decode_heads.__all__)):
-        head = getattr(decode_heads, name)
-        loss_by_feat = getattr(head, 'loss_by_feat', None)
-        if loss_by_feat is BaseDecodeHead.loss_by_feat or name in CALL_THE_PARENTS_LOSS:
-            doc = f':class:`mmseg.models.decode_heads.{name}` with :class:`ChunkedLoss`.'
-            namespace = {'__module__': __name__, '__doc__': doc}
-            chunked = type(f'{CHUNKED}{name}', (head, ChunkedLoss), namespace)
-            # Pickle finds a class by its name in its module.
-            globals()[chunked.__name__] = MODELS.register_module(module=chunked)
-
-
-_register_chunked_heads()

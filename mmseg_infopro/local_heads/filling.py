@@ -11,7 +11,9 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..backbones import FeatureShape
+from .arguments import constructor_arguments
 from .border import Border
+from .chunking import chunked
 from .task_loss import check_not_constant, losses_of, with_task
 
 Config = Mapping[str, Any]
@@ -51,7 +53,8 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
         filled['channels'] = _default_channels(border.shapes)
     if 'loss_decode' in arguments:
         cfg = {**cfg, **_loss_of_the_task(cfg, known.get('task_loss'))}
-    head = MODELS.build({**filled, **cfg})
+    cfg = {**filled, **cfg}
+    head = MODELS.build(chunked(cfg) if defaults.get('chunked_losses') else cfg)
     for criterion in losses_of(head):
         check_not_constant(criterion, getattr(head, 'out_channels', None) == 1)
     return head
@@ -88,19 +91,6 @@ def _default_channels(border: Sequence[FeatureShape]) -> int:
     """
     channels = sum(shape.channels for shape in border)
     return min(512, max(32, channels // 64 * 32))
-
-
-def constructor_arguments(kind: type) -> dict[str, inspect.Parameter]:
-    """Return what a class's constructor takes by name, through the ``**kwargs`` of its parents."""
-    arguments: dict[str, inspect.Parameter] = {}
-    for parent in kind.__mro__:
-        if '__init__' not in vars(parent):
-            continue
-        parameters = inspect.signature(vars(parent)['__init__']).parameters
-        arguments = {**parameters, **arguments}
-        if all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-            break
-    return arguments
 
 
 def takes_border(head_cfgs: Sequence[Config]) -> bool:

@@ -47,6 +47,11 @@ def choose_boundaries(
             'local.memory_cap needs the batch and the optimizer of a whole config: '
             'call mmseg_infopro.resolve(cfg), as our tools do, or set num_modules or boundaries'
         )
+    if settings.recompute == 'auto':
+        raise ValueError(
+            "local.recompute='auto' is planned with the boundaries: call mmseg_infopro.resolve, as "
+            "our tools do, without local.boundaries, or set local.recompute='units'"
+        )
     if settings.num_modules != 1 and settings.boundaries != ():
         check_cut(model.backbone)
     if settings.boundaries is not None:

@@ -13,7 +13,7 @@ from ..config.caps import plain_end_to_end
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
-from ..local_heads.chunked_loss import unchunked
+from ..local_heads.chunking import unchunked
 
 
 def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
@@ -51,8 +51,9 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
     if takes_argument(plain.model.backbone, 'with_cp'):
         forms['E2E with_cp'] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
-    chunks = replaced(lean.model, unchunked) != lean.model
-    if chunks or lean.model.local.get('recompute', 'none') != 'none':
+    local = lean.model.local
+    chunks = local.get('chunked_losses') or replaced(lean.model, unchunked) != lean.model
+    if chunks or local.get('recompute', 'none') != 'none':
         forms['E2E lean'] = resolve(lean)
     return forms
 

@@ -71,7 +71,7 @@ def tiny_configs(names: Sequence[str] | None = None) -> dict[str, Config]:
 
 
 def _tiny(plain: Config, method: str) -> Config:
-    cfg = localize(plain, boundaries=BOUNDARIES, method=method)
+    cfg = localize(plain, boundaries=BOUNDARIES, method=method, recipe='plain')
     schedule = cfg.model.local.get('schedule', {})
     if 'period' in schedule:
         schedule['period'] = 2

@@ -31,10 +31,13 @@ from ..local.units import check_compiled, compile_units, run_units
 from ..local.update import unshared_parameters
 from ..local_heads.border import borders_of
 from ..local_heads.building import build_local_heads, check_places
+from ..local_heads.chunking import chunked
 from ..local_heads.defaults import head_defaults
 from ..planning.choosing import choose_boundaries
 from ..recompute.groups import read_recompute
 from .chunked_argmax import chunks_argmax, predict_in_chunks
+
+DECODE_HEADS = ('decode_head', 'auxiliary_head')
 
 
 @MODELS.register_module()
@@ -59,9 +62,12 @@ class InfoProEncoderDecoder(EncoderDecoder):
     """The modules of the pass that runs, forward or backward; None outside of steps."""
 
     def __init__(self, *args: Any, local: Mapping[str, Any], **kwargs: Any) -> None:
+        settings = read_local_settings(local)
+        if settings.chunked_losses:
+            kwargs |= {key: chunked(kwargs[key]) for key in DECODE_HEADS if key in kwargs}
         super().__init__(*args, **kwargs)
         chunks_argmax(self)  # raises if the setting cannot be met
-        settings = read_local_settings(local)
+        self.chunked_losses = settings.chunked_losses
         check_backbone(self.backbone, settings.recompute)
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
@@ -82,7 +88,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
 
     def head_defaults(self) -> dict[str, Any]:
         """Return what a local head may take over from the model."""
-        return head_defaults(self)
+        return head_defaults(self) | dict(chunked_losses=self.chunked_losses)
 
     def _cut(self, settings: LocalSettings) -> None:
         defaults = self.head_defaults()

@@ -28,7 +28,7 @@ class ContSupSegmentor(InfoProEncoderDecoder):
 
 def test_only_types_and_local_settings_change():
     plain = plain_config()
-    local = localize(plain, 2)
+    local = localize(plain, 2, recipe='plain')
     assert local.model.pop('local').num_modules == 2
     assert local.model.type == 'InfoProEncoderDecoder'
     assert local.model.backbone.type == 'InfoProResNetV1c'
@@ -55,7 +55,8 @@ def test_a_config_of_mmseg_is_named_by_its_package():
     'partition', [dict(boundaries=['layer1.0']), dict(memory_cap='1GiB'), dict(num_modules=3)]
 )
 def test_every_way_to_ask_for_a_partition(partition):
-    local = localize(localize(plain_config(), 2), **partition).model.local
+    local = localize(plain_config(), 2, recipe='plain')
+    local = localize(local, **partition).model.local
     assert {key: local[key] for key in local if key != 'heads'} == partition
 
 
@@ -71,7 +72,7 @@ def test_given_heads_replace_the_defaults():
 
 
 def test_the_local_form_trains():
-    cfg = resolve(localize(plain_config(), 3))
+    cfg = resolve(localize(plain_config(), 3, recipe='plain'))  # which keeps all gradients
     model = build(cfg.model)
     model.train_step(batch(), KeepGradients.wrap(model))
     assert gradients(model).keys() == {name for name, _ in model.named_parameters()}

@@ -72,7 +72,7 @@ def test_listed_groups_save_what_they_say():
     ('recompute', 'error', 'message'),
     [
         ('all', ValueError, "one of none, cheap, units, auto, or a list of groups, got 'all'"),
-        ('auto', ValueError, 'recomputes what local.memory_cap asks for: set it'),
+        ('auto', ValueError, 'is planned with the boundaries: call mmseg_infopro.resolve'),
         ([dict(end='stem')], TypeError, r'a list of dict\(end=UNIT, saved=OPERATIONS\), got'),
         ([dict(end='stem', saved=['1'])], TypeError, "as 3 or '3:bmm', got ..1.. for the group"),
         ([dict(end='stem', saved=[-1])], TypeError, "as 3 or '3:bmm', got .-1. for the group"),

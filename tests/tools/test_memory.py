@@ -74,7 +74,7 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
         def measure_bytes(self):
             if not self.boundaries:
                 raise torch.cuda.OutOfMemoryError('CUDA out of memory')
-            return 6_780_000, 8_910_000
+            return int(6.78 * 2**20), int(8.91 * 2**20)
 
     MMLogger.get_current_instance()  # a new one would ask for the GPU's number
     monkeypatch.setattr(timing, 'real_config_step', Step)
@@ -87,7 +87,7 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
     assert failures == ['out of GPU memory', 'out of GPU memory', None]
     assert outcome.out.count('OOM') == 4
     assert '6.78' in outcome.out
-    assert rows[2]['reserved'] == 8_910_000
+    assert rows[2]['reserved'] == int(8.91 * 2**20)
 
 
 def test_a_real_step_needs_a_gpu(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,75 @@
+"""The form of a decode head that computes its loss in chunks, for every head that can have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmseg.models import decode_heads
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+
+from .arguments import constructor_arguments
+from .chunked_loss import ChunkedLoss, obstacle
+
+CHUNKED = 'Chunked'
+CALL_THE_PARENTS_LOSS = ('DAHead', 'EncHead', 'STDCHead')
+"""Heads of mmseg whose ``loss_by_feat`` ends in the parent's, once per output."""
+
+
+def chunked_class(head: type) -> type | None:
+    """Return the class that computes a head's loss in chunks, registered as ``Chunked<Name>``.
+
+    None if the head has a ``loss_by_feat`` of its own. A head that chunks already is its own.
+    """
+    if issubclass(head, ChunkedLoss):
+        return head
+    known = [getattr(decode_heads, name).loss_by_feat for name in CALL_THE_PARENTS_LOSS]
+    if getattr(head, 'loss_by_feat', None) not in (BaseDecodeHead.loss_by_feat, *known):
+        return None
+    name = f'{CHUNKED}{head.__name__}'
+    found = MODELS.get(name)
+    if found is not None and found.__bases__[0] is head:
+        return found
+    doc = f':class:`{head.__module__}.{head.__name__}` with :class:`ChunkedLoss`.'
+    made = type(name, (head, ChunkedLoss), {'__module__': __name__, '__doc__': doc})
+    if found is None:
+        MODELS.register_module(module=made)
+        globals()[name] = made  # pickle finds a class by its name in its module
+    return made
+
+
+def chunked(cfg: Any) -> Any:
+    """Return a decode head's config, or a cascade's, with losses in chunks where they can be."""
+    if isinstance(cfg, (list, tuple)):
+        return [chunked(item) for item in cfg]
+    if not isinstance(cfg, Mapping):
+        return cfg
+    head = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
+    if not isinstance(head, type) or not issubclass(head, BaseDecodeHead):
+        return cfg
+    kind = chunked_class(head)
+    if kind is None or kind is head or cfg.get('sampler') is not None:
+        return cfg
+    if obstacle(_criteria(cfg, head)):
+        return cfg
+    return type(cfg)({**cfg, 'type': kind})  # type: ignore[call-arg]
+
+
+def unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
+    """Name mmseg's head in place of one that computes its loss in chunks."""
+    name = str(cfg.get('type'))
+    if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
+        cfg['type'] = name.removeprefix(CHUNKED)
+    return cfg
+
+
+def _criteria(cfg: Mapping[str, Any], head: type) -> Iterable[Any]:
+    """Build the losses that a decode head will have; that draws no random numbers."""
+    losses = cfg.get('loss_decode', constructor_arguments(head)['loss_decode'].default)
+    losses = losses if isinstance(losses, (list, tuple)) else [losses]
+    return [MODELS.build(loss) for loss in losses]
+
+
+for _name in sorted(set(decode_heads.__all__)):
+    chunked_class(getattr(decode_heads, _name))
