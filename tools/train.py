@@ -63,11 +63,12 @@ def main() -> None:
     args = parse_args()
     pictures = PicturesHook(args.pictures) if args.pictures is not None else None
     quieten(MMLogger.get_current_instance())
-    cfg = apply_partition_arguments(read_config(args.config, args.cfg_options), args)
-    choose_work_dir(cfg, args.work_dir)
-    cfg.launcher = args.launcher
+    cfg = read_config(args.config, args.cfg_options)
     if args.amp:
         use_amp(cfg)
+    cfg = apply_partition_arguments(cfg, args)
+    choose_work_dir(cfg, args.work_dir)
+    cfg.launcher = args.launcher
     with process_group(args.launcher, cfg.get('env_cfg')), own_work_dir(cfg):
         cfg = prepare_training(cfg, args.resume)
         runner = InfoProRunner.from_cfg(cfg)
