@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,10 +62,15 @@ def parse_in_job(parser: ArgumentParser) -> Namespace:
     return args
 
 
+SECONDS_TO_SAY = 1
+"""A launcher ends all processes as soon as one has ended."""
+
+
 def command(main: Callable[[], int | None]) -> Callable[[], int]:
     """Decorate a command's ``main``, so that it returns the exit status.
 
-    A user's error is printed as one sentence, and its status is 2.
+    A user's error is printed as one sentence, and its status is 2. One that another process of the
+    job says (``said_elsewhere``) is not said again, and this process ends after that one.
     """
 
     @wraps(main)
@@ -72,7 +78,10 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
         try:
             return main() or 0
         except (ValueError, TypeError, OSError, MemoryError) as error:
-            print(f'error: {error}', file=sys.stderr)
+            if getattr(error, 'said_elsewhere', False):
+                time.sleep(SECONDS_TO_SAY)
+            else:
+                print(f'error: {str(error) or type(error).__name__}', file=sys.stderr, flush=True)
             return 2
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)

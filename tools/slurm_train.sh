@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster, one task per GPU.
+# Train on a Slurm cluster, one task per GPU; when the time is up, save, and go on in a new job.
 set -euo pipefail
 
 usage() {
@@ -7,7 +7,8 @@ usage() {
 usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
 
 environment: GPUS (4 tasks in all), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (more
-    arguments of srun), GRES (gpu:GPUS_PER_NODE; set it to nothing on nodes without GPU),
+    arguments of srun), SIGNAL (USR1@120: what Slurm sends how many seconds before the time is up;
+    set it to nothing for none), REQUEUE (1; 0: no new start then), GRES (gpu:GPUS_PER_NODE; set it to nothing on nodes without GPU),
     PYTHON (python)
 
 example: GPUS=2 GPUS_PER_NODE=2 tools/slurm_train.sh gpu first \
@@ -47,7 +48,38 @@ srun_args=(
 if [[ -n $gres ]]; then
     srun_args+=(--gres="$gres")
 fi
+signal=${SIGNAL-USR1@120}
+if [[ -n $signal ]]; then
+    srun_args+=(--signal="$signal")
+fi
 read -r -a more <<<"${SRUN_ARGS:-}"
 
-exec srun "${srun_args[@]}" ${more[@]+"${more[@]}"} \
-    "${PYTHON:-python}" -u "$here/train.py" "$config" --work-dir "$work_dir" --launcher slurm "$@"
+# Slurm's warning goes to the processes, which save and end with the status 128 + 10.
+warned=138
+saved() { cat "$work_dir/last_checkpoint" 2>/dev/null || true; }
+train() {
+    srun "${srun_args[@]}" ${more[@]+"${more[@]}"} "${PYTHON:-python}" -u "$here/train.py" \
+        "$config" --work-dir "$work_dir" --launcher slurm ${resume:+"$resume"} "$@"
+}
+
+# A batch job that was requeued runs its script again.
+resume=
+if [[ ${SLURM_RESTART_COUNT:-0} -gt 0 && -n $(saved) ]]; then
+    resume=--resume
+fi
+before=none
+while true; do
+    status=0
+    train "$@" || status=$?
+    if [[ $status -ne $warned || ${REQUEUE:-1} -ne 1 || $(saved) == "$before" ]]; then
+        exit "$status"
+    fi
+    before=$(saved)
+    if [[ -n ${SLURM_JOB_ID:-} ]]; then
+        exec scontrol requeue "$SLURM_JOB_ID"
+    fi
+    echo 'the time was up: a new job resumes the run' >&2
+    if [[ -n $before ]]; then
+        resume=--resume
+    fi
+done

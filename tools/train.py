@@ -28,6 +28,7 @@ from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import PicturesHook, ProgressHook, explained_out_of_memory
 from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.console import quieten, show_module_losses
+from mmseg_infopro.run.faults import explained_faults
 from mmseg_infopro.run.runner import InfoProRunner
 from mmseg_infopro.run.training import prepare_training
 from mmseg_infopro.run.work_dir import own_work_dir
@@ -69,7 +70,8 @@ def main() -> None:
     cfg = apply_partition_arguments(cfg, args)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
-    with process_group(args.launcher, cfg.get('env_cfg')), own_work_dir(cfg):
+    group = process_group(args.launcher, cfg.get('env_cfg'))
+    with group, own_work_dir(cfg), explained_faults(cfg):
         cfg = prepare_training(cfg, args.resume)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')

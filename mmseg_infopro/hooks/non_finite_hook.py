@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmengine.dist import all_gather_object
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -94,11 +94,13 @@ class NonFiniteHook(Hook):
             f'is {last or "none"}'
         )
         if self._stops:
-            raise ValueError(
+            error = ValueError(
                 f'{message}. Try a smaller optim_wrapper.optimizer.lr, a warm-up or '
                 'optim_wrapper.clip_grad; custom_hooks=[dict(type="NonFiniteHook", action="warn")] '
                 'would go on, without saving such weights'
             )
+            vars(error)['said_elsewhere'] = not is_main_process()
+            raise error
         runner.logger.warning(message)
 
     def _finding(self, runner: Runner, weights: bool) -> str | None:

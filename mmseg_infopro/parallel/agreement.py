@@ -9,7 +9,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
 
 T = TypeVar('T')
 Failure = tuple[type[Exception], str]
@@ -38,8 +38,7 @@ def on_main_process(work: Callable[[], T]) -> T:
         raise error
     if isinstance(outcome[0], bytes):
         return pickle.loads(outcome[0])
-    kind, text = outcome[0]
-    raise kind(text)
+    raise _said_elsewhere(outcome[0])
 
 
 def on_all_processes(work: Callable[[], T]) -> T:
@@ -55,12 +54,20 @@ def on_all_processes(work: Callable[[], T]) -> T:
     except Exception as raised:
         error = raised
     failures: list[Failure | None] = all_gather_object(error and _failure(error))
-    if error is not None:
+    first = next((failure for failure in failures if failure is not None), None)
+    if error is not None and failures.index(_failure(error)) == get_rank():
         raise error
-    for failure in failures:
-        if failure is not None:
-            raise failure[0](failure[1])
+    if error is not None or first is not None:
+        raise _said_elsewhere(_failure(error) if error else first) from error
     return result
+
+
+def _said_elsewhere(failure: Failure | None) -> Exception:
+    """Return another process's error, which :func:`~.commands.command` says only once."""
+    kind, text = failure or (RuntimeError, '')
+    error = kind(text)
+    vars(error)['said_elsewhere'] = True
+    return error
 
 
 def _failure(error: Exception) -> Failure:

@@ -67,15 +67,30 @@ def init_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) ->
         env_cfg = env_cfg or {}
         # First, as in Runner.setup_env: init_dist would choose another way to start processes.
         set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
-        init_dist(launcher, **env_cfg.get('dist_cfg', {}))
+        with _port_is_named():
+            init_dist(launcher, **env_cfg.get('dist_cfg', {}))
         return True
     os.environ.update({name: os.environ[source] for name, source in names.items()})
     if 'MASTER_ADDR' not in os.environ and launcher == 'slurm':
         os.environ['MASTER_ADDR'] = _first_slurm_node(os.environ.get('SLURM_NODELIST', ''))
     os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
     os.environ.setdefault('MASTER_PORT', '29500')
-    dist.init_process_group('gloo')
+    with _port_is_named():
+        dist.init_process_group('gloo')
     return True
+
+
+@contextmanager
+def _port_is_named() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if 'EADDRINUSE' not in str(error) and 'address already in use' not in str(error):
+            raise
+        raise ValueError(
+            f'port {os.environ.get("MASTER_PORT")} is in use on {os.environ.get("MASTER_ADDR")}, '
+            'perhaps by another job: set MASTER_PORT to a free one'
+        ) from error
 
 
 @contextmanager

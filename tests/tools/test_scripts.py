@@ -66,6 +66,7 @@ def test_slurm_gets_its_arguments(tmp_path: Path, gres: str | None, wanted: list
         '--cpus-per-task=5',
         '--kill-on-bad-exit=1',
         *wanted,
+        '--signal=USR1@120',
         '-t',
         '10',
         'python',
@@ -79,6 +80,58 @@ def test_slurm_gets_its_arguments(tmp_path: Path, gres: str | None, wanted: list
         '--cfg-options',
         "a=['b c']",
     ]
+
+
+SRUN = """#!/bin/sh
+echo x >> calls
+echo "$@" | grep -o -- --resume
+test $(wc -l < calls) -gt "$WARNINGS" && exit $END
+test -n "$STUCK" || wc -l < calls > w/last_checkpoint
+exit 138
+"""
+
+
+@pytest.mark.parametrize(
+    ('environment', 'status', 'resumes'),
+    [
+        (dict(WARNINGS=0, END=0), 0, 0),
+        (dict(WARNINGS=0, END=3), 3, 0),
+        (dict(WARNINGS=2, END=0), 0, 2),
+        (dict(WARNINGS=2, END=0, REQUEUE=0), 138, 0),
+        (dict(WARNINGS=9, END=0, STUCK=1), 138, 1),
+        (dict(WARNINGS=1, END=0, SLURM_JOB_ID=7), 0, 'requeue 7'),
+        (dict(WARNINGS=0, END=0, SLURM_RESTART_COUNT=1), 0, 1),
+    ],
+)
+def test_slurm_goes_on_when_the_time_was_up(
+    tmp_path: Path, environment: dict[str, object], status: int, resumes: object
+) -> None:
+    for name, text in (('srun', SRUN), ('scontrol', '#!/bin/sh\necho "$@"\n')):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / 'w').mkdir()
+    if 'STUCK' in environment or 'SLURM_RESTART_COUNT' in environment:
+        (tmp_path / 'w/last_checkpoint').write_text('iter_1.pth')
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    outcome = run_script('slurm_train', 'p', 'j', 'c', 'w', cwd=tmp_path, PATH=path, **environment)
+    assert outcome.returncode == status, outcome.stderr
+    lines = outcome.stdout.split('\n')
+    if isinstance(resumes, str):
+        assert resumes in lines
+    else:
+        assert lines.count('--resume') == resumes
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment = dict(PORT=port, PYTHON=sys.executable)
+        outcome = run_script('dist_train', 'no.py', 2, **environment)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith(f'error: port {port} of this machine is in use')
+    assert 'Traceback' not in outcome.stderr
 
 
 @pytest.mark.slow
