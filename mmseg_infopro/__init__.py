@@ -9,7 +9,7 @@ from .dependencies import quiet_imports, require_mmseg
 require_mmseg()
 
 with quiet_imports():
-    from . import backbones, config, datasets, hooks, local_heads, parallel, segmentors
+    from . import backbones, config, datasets, evaluation, hooks, local_heads, parallel, segmentors
 from .config.localize import localize  # noqa: E402
 from .config.resolve import resolve  # noqa: E402
 
@@ -19,6 +19,7 @@ __all__ = [
     'backbones',
     'config',
     'datasets',
+    'evaluation',
     'hooks',
     'local_heads',
     'localize',

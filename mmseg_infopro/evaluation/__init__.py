@@ -1,0 +1,5 @@
+"""Metrics."""
+
+from .image_counts import ImageCountsMetric
+
+__all__ = ['ImageCountsMetric']

@@ -1,0 +1,97 @@
+"""A way to train, as commands write it and tables name it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from ..config.methods import METHODS
+
+END_TO_END = ('e2e', 'with_cp', 'k1_auto')
+"""Ways without local modules: plain, with mmseg's checkpointing, and recomputing to fit a cap."""
+WORD = re.compile(r'(?P<method>\w+)(/(?P<heads>\w+))?(:(?P<count>\d+))?')
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train a network.
+
+    Attributes:
+        method: One of :data:`END_TO_END`, or of the methods with local modules.
+        num_modules: K.
+        heads: Which local heads stand in for the method's default ones, as ``'paper'``.
+    """
+
+    method: str
+    num_modules: int = 1
+    heads: str | None = None
+
+    @property
+    def word(self) -> str:
+        """Return the way as a command line says it: ``'infopro/paper:4'``."""
+        heads = f'/{self.heads}' if self.heads else ''
+        count = '' if self.method in END_TO_END else f':{self.num_modules}'
+        return f'{self.method}{heads}{count}'
+
+    @property
+    def name(self) -> str:
+        """Return what a table's row is called."""
+        if self.method in END_TO_END:
+            return dict(e2e='E2E', with_cp='E2E with_cp', k1_auto='K=1 auto')[self.method]
+        heads = f' ({self.heads} heads)' if self.heads else ''
+        return f'{self.method}{heads} K={self.num_modules}'
+
+    @property
+    def series(self) -> str:
+        """Return of what the way is one, besides K."""
+        return self.name.partition(' K=')[0]
+
+    def arguments(self, partitions: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the command line of ``tools/train.py`` for this way.
+
+        Args:
+            partitions: Boundaries by K, as text.
+
+        Raises:
+            ValueError: There are none for this K, or a cap is needed.
+        """
+        if self.method == 'e2e':
+            return []
+        if self.method == 'with_cp':
+            return ['--cfg-options', 'model.backbone.with_cp=True']
+        if self.method == 'k1_auto':
+            raise ValueError('k1_auto recomputes what a cap asks for: it needs --cap')
+        if str(self.num_modules) not in partitions:
+            raise ValueError(
+                f'{self.word}: there are boundaries for K = {", ".join(partitions)}, and none for '
+                f'{self.num_modules}'
+            )
+        heads = ['--heads', self.heads] if self.heads else []
+        boundaries = ['--boundaries', *partitions[str(self.num_modules)]]
+        return [*boundaries, '--method', self.method, *heads]
+
+
+def parse_way(word: str) -> Way:
+    """Read a way: ``'e2e'``, ``'with_cp'``, ``'dgl:4'``, ``'infopro/paper:4'``.
+
+    Raises:
+        ValueError: There is no such way.
+    """
+    match = WORD.fullmatch(word)
+    if match is None:
+        raise ValueError(f"a way is written as 'e2e', 'dgl:4' or 'infopro/paper:4', got {word!r}")
+    method, heads, count = match['method'], match['heads'], match['count']
+    known = [*END_TO_END, *(name for name in METHODS if name not in END_TO_END)]
+    if method not in known:
+        close = get_close_matches(method, known, 1)
+        hint = f'did you mean {close[0]}?' if close else f'valid: {", ".join(known)}'
+        raise ValueError(f'there is no way to train named {method!r}; {hint}')
+    if method in END_TO_END:
+        if heads or count:
+            raise ValueError(f'{method} has no local modules: write {method!r}, got {word!r}')
+        return Way(method)
+    if count is None or int(count) < 2:
+        raise ValueError(f'{word!r} needs a number of local modules from 2 on: {method}:4')
+    return Way(method, int(count), heads)

@@ -1,0 +1,87 @@
+"""A bed: one config, one data set, one schedule, and the partitions that ways are compared at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..report.way import Way
+
+FILE = 'bed.json'
+
+
+@dataclass(frozen=True)
+class Bed:
+    """What all runs of a study share.
+
+    Attributes:
+        folder: Where the bed's file and the records of its runs lie.
+        config: The config file, end to end.
+        partitions: Boundaries by K, as text.
+        options: ``--cfg-options`` of every run.
+    """
+
+    folder: Path
+    config: str
+    partitions: Mapping[str, Sequence[str]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return what the bed is called: its folder's name."""
+        return self.folder.resolve().name
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study."""
+
+    way: Way
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return the name of its files."""
+        return f'{self.way.word.replace("/", "-").replace(":", "-k")}-s{self.seed}'
+
+
+def read_bed(folder: Path) -> Bed:
+    """Read a bed's file.
+
+    Raises:
+        ValueError: There is none, or it does not say what it should.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        raise ValueError(f'{folder} is not a bed: it holds no {FILE}')
+    try:
+        content = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f'{file} is not JSON: {error}') from error
+    unknown = content.keys() - {'config', 'partitions', 'options'}
+    if unknown or not {'config', 'partitions'} <= content.keys():
+        raise ValueError(
+            f'{file} must have config, partitions and perhaps options, got {", ".join(content)}'
+        )
+    config = (folder / content['config']).resolve()
+    if not config.is_file():
+        raise ValueError(f'{file}: there is no config {config}')
+    return Bed(folder, str(config), content['partitions'], content.get('options', {}))
+
+
+def plan_runs(bed: Bed, ways: Sequence[Way], seeds: Sequence[int]) -> list[Run]:
+    """Return the runs of a grid, all ways of a seed before the next seed.
+
+    Raises:
+        ValueError: A way has no partition in this bed, or the grid says something twice.
+    """
+    runs = [Run(way, seed) for seed in seeds for way in ways]
+    for way in ways:
+        way.arguments(bed.partitions)
+    twice = {run.name for run in runs if runs.count(run) > 1}
+    if twice:
+        raise ValueError(f'the grid names {", ".join(sorted(twice))} twice')
+    return runs

@@ -1,0 +1,168 @@
+"""Runs several trainings at once, each as a user would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .bed import Bed, Run
+from .record import COUNTS, code_state, make_record
+
+TRAIN = Path('tools/train.py')
+POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the runs of a bed are made, and how.
+
+    Attributes:
+        bed: What they share.
+        root: The checkout whose ``tools/train.py`` trains.
+        work_dirs: Folder for the runs' own folders.
+        options: ``--cfg-options`` beside the bed's, as ``key=value``.
+        threads: Of each run.
+    """
+
+    bed: Bed
+    root: Path
+    work_dirs: Path
+    options: Sequence[str] = ()
+    threads: int = 1
+
+    def record_file(self, run: Run) -> Path:
+        """Return where a run's record lies."""
+        return self.bed.folder / f'{run.name}.json'
+
+    def work_dir(self, run: Run) -> Path:
+        """Return a run's folder."""
+        return self.work_dirs / self.bed.name / run.name
+
+    def is_finished(self, run: Run) -> bool:
+        """Whether a run's record is there."""
+        return self.record_file(run).is_file()
+
+    def command(self, run: Run) -> list[str]:
+        """Return the command line of a run; one that was begun goes on from its checkpoint."""
+        work_dir = self.work_dir(run)
+        way = run.way.arguments(self.bed.partitions)
+        of_way = way[way.index('--cfg-options') + 1 :] if '--cfg-options' in way else []
+        way = way[: way.index('--cfg-options')] if '--cfg-options' in way else way
+        options = [f'{key}={value}' for key, value in self.bed.options.items()]
+        options += [
+            f'randomness.seed={run.seed}',
+            'val_evaluator.type=ImageCountsMetric',
+            f'val_evaluator.counts_dir={work_dir / COUNTS}',
+            *of_way,
+            *self.options,
+        ]
+        resume = ['--resume'] if any(work_dir.glob('iter_*.pth')) else []
+        command = [sys.executable, str(self.root / TRAIN), self.bed.config, *way]
+        return [*command, '--work-dir', str(work_dir), *resume, '--cfg-options', *options]
+
+
+def run_all(
+    study: Study,
+    runs: Sequence[Run],
+    jobs: int,
+    tell: Callable[[str], None],
+    advance: Callable[[Run, float], None] = lambda run, share: None,
+) -> list[Run]:
+    """Make the runs that have no record yet, ``jobs`` at a time; return those that failed.
+
+    A run's record is written whole as soon as it ends. When this is interrupted the runs stop too,
+    and go on from their last checkpoints the next time.
+
+    Args:
+        study: Where and how.
+        runs: In this order.
+        jobs: How many at a time.
+        tell: Gets a sentence for each run that ends.
+        advance: Gets the share of a run that is done, now and then.
+    """
+    waiting = [run for run in runs if not study.is_finished(run)]
+    running: dict[Run, subprocess.Popen] = {}
+    failed: list[Run] = []
+    code = code_state(study.root)
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                running[run] = _start(study, run)
+            time.sleep(POLL_SECONDS)
+            for run, process in list(running.items()):
+                advance(run, _share(study, run))
+                if process.poll() is None:
+                    continue
+                del running[run]
+                if process.returncode == 0:
+                    record = make_record(study.bed, run, study.work_dir(run), code)
+                    write_record(study.record_file(run), record)
+                    tell(f'{run.name}: mIoU {record["validations"][-1]["mIoU"]:.2f}')
+                    advance(run, 1.0)
+                else:
+                    failed.append(run)
+                    tell(f'{run.name} failed: {last_line(study.work_dir(run))}')
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+    return failed
+
+
+def write_record(file: Path, record: dict[str, Any]) -> None:
+    """Write a record whole, one block a line."""
+    lines = [f'"{key}":{json.dumps(value, separators=(",", ":"))}' for key, value in record.items()]
+    partial = file.with_suffix('.partial')
+    partial.write_text('{' + ',\n'.join(lines) + '}\n')
+    partial.replace(file)
+
+
+def last_line(work_dir: Path) -> str:
+    """Return the last line that a run wrote."""
+    output = work_dir / 'output.txt'
+    lines = output.read_text(errors='replace').split('\n') if output.is_file() else []
+    return next((line for line in reversed(lines) if line.strip()), 'it wrote nothing')
+
+
+def _start(study: Study, run: Run) -> subprocess.Popen:
+    work_dir = study.work_dir(run)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    threads = {'OMP_NUM_THREADS': str(study.threads), 'MKL_NUM_THREADS': str(study.threads)}
+    with open(work_dir / 'output.txt', 'ab') as output:
+        return subprocess.Popen(
+            ['nice', '-n', '10', *study.command(run)],
+            cwd=study.root,
+            env={**os.environ, **threads, 'PYTHONPATH': str(study.root)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _share(study: Study, run: Run) -> float:
+    """Return how much of a run is done, by its log."""
+    logs = sorted(study.work_dir(run).glob('*/vis_data/scalars.json'))
+    for log in reversed(logs):
+        lines = [line for line in log.read_text().splitlines() if '"step"' in line]
+        if lines:
+            try:
+                return min(1.0, json.loads(lines[-1])['step'] / iterations(study, run))
+            except (json.JSONDecodeError, KeyError):
+                return 0.0
+    return 0.0
+
+
+def iterations(study: Study, run: Run) -> int:
+    """Return how many iterations a run has, by the config that it was begun with."""
+    from mmengine.config import Config
+
+    dumped = sorted(study.work_dir(run).glob('*.py'))
+    return int(Config.fromfile(dumped[-1]).train_cfg.max_iters) if dumped else 1

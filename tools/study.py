@@ -1,0 +1,115 @@
+"""Train a grid of ways, numbers of local modules and seeds on one bed, and say what differs.
+
+A bed is a folder with a bed.json: the config, the boundaries for each K, options of all runs. Each
+run is one of tools/train.py and leaves a small record beside it. A study that was stopped goes on
+where it was: finished runs are kept, others resume from their checkpoints. --report makes tables
+and pictures of the records that are there.
+
+Example:
+    python tools/study.py docs/study/camvid_r18 --ways e2e infopro:4 infopro/paper:4 \\
+        --seeds 0 1 2 --jobs 2 --hours 4
+    python tools/study.py docs/study/camvid_r18 --report
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from mmseg_infopro.commands import command
+from mmseg_infopro.report.way import parse_way
+from mmseg_infopro.study.bed import Run, plan_runs, read_bed
+from mmseg_infopro.study.figures import class_figure, depth_figure, memory_figure
+from mmseg_infopro.study.running import Study, run_all
+from mmseg_infopro.study.summary import read_records, summarize
+from mmseg_infopro.study.tables import comma_separated, markdown
+from mmseg_infopro.study.timing import core_hours
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('bed', type=Path, help='folder with a bed.json; records go there, too')
+    add('--ways', nargs='+', metavar='WAY', help='e2e, with_cp, METHOD:K or METHOD/HEADS:K')
+    add('--seeds', nargs='+', type=int, default=[0], help='(default: 0)')
+    add('--jobs', type=int, default=1, help='runs at a time (default: 1)')
+    add('--threads', type=int, default=1, help='of each run (default: 1)')
+    add('--plan', action='store_true', help='say what would be run and how long, and stop')
+    add('--hours', type=float, help='refuse a grid of more core-hours')
+    add('--work-dirs', type=Path, default=Path('work_dirs/study'), help='for logs and checkpoints')
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for every run')
+    add('--report', action='store_true', help='make tables and pictures of the records')
+    add('--mixed', action='store_true', help='take records of several states of the project')
+    args = parser.parse_args()
+    if bool(args.ways) == args.report:
+        parser.error('say either --ways or --report')
+    return args
+
+
+def train(args: argparse.Namespace, console: Console) -> int:
+    if min(args.jobs, args.threads) < 1:
+        raise ValueError(
+            f'--jobs and --threads must be at least 1, got {args.jobs}, {args.threads}'
+        )
+    bed = read_bed(args.bed)
+    runs = plan_runs(bed, [parse_way(word) for word in args.ways], args.seeds)
+    study = Study(bed, ROOT, args.work_dirs.resolve(), args.cfg_options, args.threads)
+    left = [run for run in runs if not study.is_finished(run)]
+    hours = core_hours(study, left)
+    known = 'no run to tell from yet' if hours is None else f'about {hours:.1f} core-hours'
+    console.print(f'{len(runs)} runs, {len(runs) - len(left)} finished; {known}', highlight=False)
+    if args.hours is not None and hours is not None and hours > args.hours:
+        raise ValueError(f'the grid takes about {hours:.1f} core-hours, more than {args.hours}')
+    if args.plan:
+        for run in runs:
+            console.print(f'  {run.name}{"" if run in left else " (finished)"}', highlight=False)
+        return 0
+    columns = TextColumn('{task.description}'), BarColumn(), TaskProgressColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task('study', total=len(left))
+        shares: dict[Run, float] = {}
+
+        def advance(run: Run, share: float) -> None:
+            shares[run] = share
+            progress.update(task, completed=sum(shares.values()))
+
+        failed = run_all(study, runs, args.jobs, progress.console.print, advance)
+    return 1 if failed else 0
+
+
+def report(args: argparse.Namespace, console: Console) -> None:
+    records = read_records(args.bed, args.mixed)
+    rows = summarize(records)
+    table = markdown(rows)
+    (args.bed / 'table.md').write_text(table)
+    (args.bed / 'runs.csv').write_text(comma_separated(rows))
+    classes = records[0]['counts']['classes']
+    for name, figure in (
+        ('memory', memory_figure(rows)),
+        ('depth', depth_figure(rows)),
+        ('classes', class_figure(rows, classes)),
+    ):
+        figure.savefig(args.bed / f'{name}.png', dpi=110)
+    console.print(table, highlight=False, soft_wrap=True)
+    console.print(f'{args.bed}: table.md, runs.csv, memory.png, depth.png, classes.png')
+
+
+@command
+def main() -> int:
+    args, console = parse_args(), Console()
+    if args.report:
+        report(args, console)
+        return 0
+    return train(args, console)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
