@@ -113,7 +113,9 @@ def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
 def main() -> None:
     args = parse_args()
     check_arguments(args)
-    cfg = apply_method(read_config(args.config, args.cfg_options), args.method, args.recipe)
+    cfg = apply_method(
+        read_config(args.config, args.cfg_options), args.method, args.recipe, args.heads
+    )
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None)
     console = Console()
     if cfg.get('compile') or cfg.model.get('local', {}).get('compile'):

@@ -157,7 +157,7 @@ def main() -> None:
     if args.out and args.out.exists() and not args.force:
         raise ValueError(f'{args.out} already exists: name another file, or say --force')
     base = read_config(args.config, args.cfg_options)
-    cfg = apply_method(deepcopy(base), args.method, args.recipe)
+    cfg = apply_method(deepcopy(base), args.method, args.recipe, args.heads)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     cap = Cap(card_bytes(cfg, args.cap, margin), margin)
     forms, counts = end_to_end_forms(cfg), args.num_modules or [None]

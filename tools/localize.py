@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--force', action='store_true', help='overwrite it')
     args = parser.parse_args()
     partition = all(getattr(args, key) is None for key in PARTITION_KEYS)
-    if partition and args.method is None:
+    if partition and args.method is None and args.heads is None:
         parser.error('say --num-modules, --boundaries or --memory-cap')
     return args
 

@@ -110,7 +110,9 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     args = parse_args()
     check_outputs(args.json, args.picture)
-    cfg = apply_method(read_config(args.config, args.cfg_options), args.method, args.recipe)
+    cfg = apply_method(
+        read_config(args.config, args.cfg_options), args.method, args.recipe, args.heads
+    )
     if args.num_modules is None and 'local' not in cfg.model:
         raise ValueError(f'{args.config} has no model.local: say --num-modules 2 4, for example')
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)

@@ -4,5 +4,5 @@ _base_ = './e2e_deeplabv3_r18.py'
 model = dict(
     type='InfoProEncoderDecoder',
     backbone=dict(type='InfoProResNetV1c'),
-    local=dict(boundaries=['layer2.0']),
+    local=dict(boundaries=['layer2.0'], heads='paper'),
 )

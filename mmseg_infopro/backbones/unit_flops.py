@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..measure.fake import UpperBounds, as_fake
 from .trace import BATCH_SIZE
-from .unrolled import UnrolledBackbone
+from .unrolled import UnrolledBackbone, owned_parameters
 
 
 class UnitFlops:
@@ -37,3 +37,17 @@ class UnitFlops:
                     state = unit.apply(backbone, state)
                 flops[unit.name] = counter.get_total_flops()
         return flops
+
+    @cached_property
+    def per_pixel(self) -> float:
+        """FLOPs per image pixel of a training step, in forward passes: what is frozen has no other.
+
+        A backward pass costs twice a forward pass, so that a frozen unit counts a third.
+        """
+        total = 0.0
+        for unit in self._backbone.units():
+            parameters = owned_parameters(self._backbone, unit.owns).values()
+            trains = any(parameter.requires_grad for parameter in parameters)
+            total += self.by_name[unit.name] * (1 if trains else 1 / 3)
+        height, width = self._backbone.example_size()
+        return total / (BATCH_SIZE * height * width)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..local.infopro_heads import TASK
 from ..local.settings import PARTITION_KEYS
 from .localize import localize
 from .methods import METHODS
@@ -34,10 +35,10 @@ def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
     """Return the local form that a command line asks for; the config itself without a wish."""
     partition = {key: getattr(args, key) for key in PARTITION_KEYS}
     if all(wish is None for wish in partition.values()):
-        if args.method is None and args.recipe is None:
+        if args.method is None and args.recipe is None and args.heads is None:
             return cfg
         partition = {} if args.method == 'e2e' else own_partition(cfg)
-    return localize(cfg, **partition, method=args.method, recipe=args.recipe)
+    return localize(cfg, **partition, method=args.method, recipe=args.recipe, heads=args.heads)
 
 
 def own_partition(cfg: Config) -> dict[str, Any]:
@@ -51,32 +52,40 @@ def own_partition(cfg: Config) -> dict[str, Any]:
     if not found:
         raise ValueError(
             'the config has no local modules: say --num-modules, --boundaries or --memory-cap '
-            'beside --method and --recipe'
+            'beside --method, --recipe and --heads'
         )
     return found
 
 
-def apply_method(cfg: Config, method: str | None, recipe: str | None = None) -> Config:
-    """Return a config with a method and a recipe, for commands that choose the partition.
+def apply_method(
+    cfg: Config, method: str | None, recipe: str | None = None, heads: str | None = None
+) -> Config:
+    """Return a config with a method, a recipe and heads, for commands that choose the partition.
 
     Raises:
-        ValueError: There is no such method or recipe, or it has no local modules.
+        ValueError: There is no such method, recipe or form of heads, or it has no local modules.
     """
-    if method is None and recipe is None:
+    if method is None and recipe is None and heads is None:
         return cfg
     if method == 'e2e':
         raise ValueError('--method e2e is end-to-end training, which is a row of its own anyway')
     is_cut = 'local' in cfg.model
     partition = own_partition(cfg) if is_cut else dict(num_modules=2)
-    return localize(cfg, **partition, method=method, recipe=recipe)
+    return localize(cfg, **partition, method=method, recipe=recipe, heads=heads)
 
 
 def add_method_argument(parser: ArgumentParser) -> None:
-    """Let a command line name a method."""
+    """Let a command line name a method, and the form of its heads."""
     parser.add_argument(
         '--method',
         metavar='NAME',
         help=f"in place of the config's local heads, schedule and context: {', '.join(METHODS)}",
+    )
+    parser.add_argument(
+        '--heads',
+        choices=[*TASK],
+        help="InfoPro's local heads in place of the config's, or of the method's: fitted to a "
+        "share of the network's FLOPs, as methods have them by default, or the paper's",
     )
 
 

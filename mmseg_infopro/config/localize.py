@@ -16,10 +16,11 @@ from mmseg.registry import MODELS
 
 from ..backbones import REFUSED, UnrolledBackbone
 from ..backbones.supported import supported_backbones
-from ..local.settings import PARTITION_KEYS, default_heads
+from ..local.infopro_heads import DEFAULT, check_word, read_heads
+from ..local.settings import PARTITION_KEYS
 from .build import SEGMENTORS, is_local, model_class
 from .edit import set_partition
-from .methods import find_method, use_method
+from .methods import check_heads_of_method, use_method
 from .read import read_config
 from .recipes import find_recipe, use_default_recipe, use_recipe
 from .walk import type_name
@@ -40,7 +41,7 @@ def localize(
     *,
     boundaries: Sequence[str] | None = None,
     memory_cap: int | str | None = None,
-    heads: Sequence[Mapping[str, Any]] | None = None,
+    heads: str | Sequence[Mapping[str, Any]] | None = None,
     method: str | None = None,
     recipe: str | None = None,
 ) -> Config:
@@ -52,7 +53,8 @@ def localize(
         num_modules: K. Exactly one of this, ``boundaries`` and ``memory_cap``.
         boundaries: The units after which a local module ends.
         memory_cap: As ``'12GiB'``, or ``'40%'`` of what end-to-end training needs.
-        heads: The local heads of every boundary; those of the config, else InfoPro's, if not given.
+        heads: The local heads of every boundary; ``'fitted'`` or ``'paper'`` for InfoPro's. If not
+            given, those of the config, else fitted ones.
         method: One of :data:`~.methods.METHODS`, whose heads, schedule and context replace the
             config's. With ``'e2e'`` there is one module, which needs no other argument.
         recipe: One of :data:`~.recipes.RECIPES`: what the step keeps and makes again, with the same
@@ -62,14 +64,13 @@ def localize(
     Raises:
         TypeError: The segmentor or the backbone cannot be cut; the message says why.
         ValueError: Not exactly one of ``num_modules``, ``boundaries`` and ``memory_cap``, an
-            unknown method or recipe, or a method beside ``heads``.
+            unknown method, recipe or word for heads, or heads that a method does not have.
     """
+    word = check_word(heads) if isinstance(heads, str) else DEFAULT
     if recipe is not None:
         find_recipe(recipe)
     if method is not None:
-        find_method(method)
-        if heads is not None:
-            raise ValueError(f'heads and method={method!r} both name local heads: leave out one')
+        check_heads_of_method(method, heads)
         if method == 'e2e':
             num_modules = _one_module(num_modules, boundaries, memory_cap)
     cfg = read_config(str(cfg)) if isinstance(cfg, (str, PathLike)) else deepcopy(cfg)
@@ -95,13 +96,12 @@ def localize(
                 f'method={method!r} does not fit a depth estimator: its local heads classify '
                 'pixels; give heads that regress depth, in model.local.heads'
             )
-        use_method(cfg, method)
-    if heads is not None:
-        cfg.model.local.heads = [ConfigDict(head) for head in heads]
-    elif 'heads' not in cfg.model.local:
-        if num_modules != 1:
+        use_method(cfg, method, word)
+    elif heads is not None or 'heads' not in cfg.model.local:
+        heads = word if heads is None else heads
+        if isinstance(heads, str) and num_modules != 1:
             _check_default_heads(cfg.model)
-        cfg.model.local.heads = [ConfigDict(head) for head in default_heads()]
+        cfg.model.local.heads = [ConfigDict(head) for head in read_heads(heads)]
     if recipe is not None:
         use_recipe(cfg, recipe)
     elif is_new and num_modules != 1:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..local.infopro_heads import DEFAULT, default_heads, in_form
+
 METHOD_KEYS = ('heads', 'schedule', 'context')
 """What of ``model.local`` a method sets; everything else is how it is run."""
 
@@ -23,7 +25,7 @@ class Method:
         formula: Of the loss of module k, with its output ``h``, labels ``y`` and image ``x``.
         source: Of the method.
         when: What it is good for.
-        heads: Its local heads; None are those of a config without a method.
+        heads: Its local heads; None are InfoPro's.
         schedule: Its passes; one for each module if not given.
         context: What is added to the inputs of modules; nothing if not given.
     """
@@ -54,8 +56,33 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def use_method(cfg: Config, name: str) -> None:
+def check_heads_of_method(method: str, heads: str | Sequence[Mapping[str, Any]] | None) -> None:
+    """Check that heads beside a method are a form of its own.
+
+    Raises:
+        ValueError: There is no such method, or it has other heads.
+    """
+    found = find_method(method)
+    own = default_heads() if found.heads is None else found.heads
+    has_forms = method != 'e2e' and in_form(own, 'paper') != own
+    if heads is None or (isinstance(heads, str) and has_forms):
+        return
+    if isinstance(heads, str):
+        raise ValueError(
+            f"heads={heads!r} is a form of InfoPro's local heads, which method={method!r} does not "
+            'have: leave out one'
+        )
+    raise ValueError(f'heads and method={method!r} both name local heads: leave out one')
+
+
+def use_method(cfg: Config, name: str, heads: str = DEFAULT) -> None:
     """Put a method in place of a local config's heads, schedule and context.
+
+    Args:
+        cfg: Changed in place.
+        name: Of the method.
+        heads: The form of those heads of the method that are InfoPro's: ``'fitted'`` or
+            ``'paper'``.
 
     Raises:
         ValueError: There is no such method.
@@ -64,6 +91,8 @@ def use_method(cfg: Config, name: str) -> None:
     for key in METHOD_KEYS:
         cfg.model.local.pop(key, None)
         value = deepcopy(getattr(method, key))
+        if key == 'heads':
+            value = in_form(default_heads() if value is None else value, heads)
         if isinstance(value, Mapping):
             cfg.model.local[key] = ConfigDict(value)
         elif value is not None:

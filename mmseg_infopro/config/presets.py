@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ..local.infopro_heads import default_heads
 from .methods import METHODS, Method
 
 MLP = dict(type='MLPHead')
-TASK = dict(type='FCNHead', num_convs=1, concat_input=False)
-RECONSTRUCTION = dict(type='ReconstructionHead', loss_weight=1.5)
+TASK, RECONSTRUCTION = default_heads()
 PERIOD = 10
 """Every so many iterations one is global: ours, since none was published."""
 

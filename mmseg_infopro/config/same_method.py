@@ -11,9 +11,9 @@ from mmengine.registry import Registry
 from mmseg.registry import MODELS
 
 from ..local.context import CONTEXTS
+from ..local.infopro_heads import DEFAULT, read_heads
 from ..local.names import describe_partition
 from ..local.schedule import SCHEDULES
-from ..local.settings import default_heads
 from ..local_heads.arguments import constructor_arguments
 from ..local_heads.chunking import unchunked
 from .walk import replaced, type_name
@@ -44,7 +44,7 @@ def method_record(local: Mapping[str, Any], boundaries: Sequence[str]) -> dict[s
     """
     record = dict(
         boundaries=list(boundaries),
-        heads=local.get('heads') or default_heads(),
+        heads=read_heads(local.get('heads') or DEFAULT),
         schedule=local.get('schedule') or dict(type='Local'),
         context=local.get('context'),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 from ..recompute.groups import Recompute, read_groups
+from .infopro_heads import DEFAULT, read_heads
 
 PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
 RECOMPUTE = ('none', 'cheap', 'units', 'auto')
@@ -21,17 +22,6 @@ DEFAULT_MARGIN = '1.25GiB'
 convolutions, and what lies between blocks."""
 
 
-def default_heads() -> list[dict]:
-    """Return InfoPro's local heads for segmentation, with the weights of its K=2 run.
-
-    The task head has half as many channels as the border, the paper's 512 of 1024.
-    """
-    return [
-        dict(type='FCNHead', num_convs=1, concat_input=False),
-        dict(type='ReconstructionHead', loss_weight=1.5),
-    ]
-
-
 @dataclass(frozen=True)
 class LocalSettings:
     """The keys of ``model.local``; exactly one of the first three is set.
@@ -42,8 +32,9 @@ class LocalSettings:
         memory_cap: What the card may hold, as ``'12GiB'``, or tensors as a share of what end-to-end
             training needs, as ``'40%'``; only ``mmseg_infopro.resolve`` can plan for it.
         memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
-        heads: The local heads of every boundary. A ``loss_weight`` given as ``(first, last)`` is
-            interpolated linearly over the local modules.
+        heads: The local heads of every boundary; ``'fitted'``, the default, or ``'paper'`` for
+            InfoPro's. A ``loss_weight`` given as ``(first, last)`` is interpolated linearly over
+            the local modules.
         balance_interval: Iterations between two measurements for a ``loss_weight`` that is
             ``'balanced'``.
         warm_start: Load the backbone and decode heads of a checkpoint of any partition, and start
@@ -110,7 +101,7 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
             f'got {" and ".join(given) or "none"} (set the others to None in a child config)'
         )
     settings = {key: value for key, value in local.items() if value is not None}
-    heads = settings.get('heads', default_heads())
+    heads = read_heads(settings.get('heads', DEFAULT))
     check_cap(settings.get('memory_cap', SMALLEST_CAP))
     parse_bytes(settings.get('memory_margin', 0))
     _check_types(settings, heads)

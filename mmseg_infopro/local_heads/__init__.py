@@ -4,6 +4,8 @@ from .bottleneck_head import BottleneckHead
 from .building import build_local_heads, head_losses, loss_weights
 from .chunked_loss import ChunkedLoss
 from .feature_reconstruction_head import FeatureReconstructionHead
+from .fitted_reconstruction_head import FittedReconstructionHead
+from .fitted_task_head import FittedTaskHead
 from .grown_head import GrownHead
 from .linear_head import LinearHead
 from .mlp_head import MLPHead
@@ -17,6 +19,8 @@ __all__ = [
     'BottleneckHead',
     'ChunkedLoss',
     'FeatureReconstructionHead',
+    'FittedReconstructionHead',
+    'FittedTaskHead',
     'GrownHead',
     'LinearHead',
     'MLPHead',

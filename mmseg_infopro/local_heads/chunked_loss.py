@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -48,27 +48,46 @@ class ChunkedLoss(BaseDecodeHead):
         if obstacle(self._criteria(), self.sampler):
             return super().loss_by_feat(seg_logits, batch_data_samples)
         labels = stack_labels(self, batch_data_samples).squeeze(1)
+        cross_entropy, accuracy = self._sum_and_accuracy(seg_logits, labels)
         losses: dict[str, Tensor] = {}
         for criterion in self._criteria():
-            loss = self._cross_entropy(criterion, seg_logits, labels)
+            loss = self._loss(criterion, cross_entropy, seg_logits, labels)
             name = criterion.loss_name
             losses[name] = losses[name] + loss if name in losses else loss
-        losses['acc_seg'] = pixel_accuracy(
-            seg_logits, labels, self.ignore_index, self.align_corners
-        )
-        return losses
+        return {**losses, 'acc_seg': accuracy}
+
+    def _sum_and_accuracy(
+        self, logits: Tensor, labels: Tensor
+    ) -> tuple[Callable[[Tensor | None], Tensor], Tensor]:
+        """Return the sum of all pixels' cross-entropy for class weights, and ``acc_seg``.
+
+        Args:
+            logits: ``(B, C, h, w)``.
+            labels: ``(B, H, W)``.
+        """
+
+        def cross_entropy(class_weight: Tensor | None) -> Tensor:
+            return CrossEntropySum.apply(
+                logits, labels, class_weight, self.ignore_index, self.align_corners
+            )
+
+        return cross_entropy, pixel_accuracy(logits, labels, self.ignore_index, self.align_corners)
 
     def _criteria(self) -> list[Any]:
         several = isinstance(self.loss_decode, nn.ModuleList)
         return list(self.loss_decode) if several else [self.loss_decode]
 
-    def _cross_entropy(self, criterion: CrossEntropyLoss, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(
+        self,
+        criterion: CrossEntropyLoss,
+        cross_entropy: Callable[[Tensor | None], Tensor],
+        logits: Tensor,
+        labels: Tensor,
+    ) -> Tensor:
         class_weight = criterion.class_weight
         if class_weight is not None:
-            class_weight = logits.new_tensor(class_weight, dtype=_loss_dtype(logits))
-        loss = CrossEntropySum.apply(
-            logits, labels, class_weight, self.ignore_index, self.align_corners
-        )
+            class_weight = logits.new_tensor(class_weight, dtype=loss_dtype(logits))
+        loss = cross_entropy(class_weight)
         if criterion.reduction == 'mean':
             if class_weight is None and not criterion.avg_non_ignore:
                 loss = loss / labels.numel()
@@ -112,7 +131,7 @@ class CrossEntropySum(torch.autograd.Function):
         align_corners: bool,
     ) -> Tensor:
         """Return the sum for ``logits`` ``(B, C, h, w)`` and ``labels`` ``(B, H, W)``."""
-        total = logits.new_zeros((), dtype=_loss_dtype(logits))
+        total = logits.new_zeros((), dtype=loss_dtype(logits))
         gradients = []
         for sample, label in zip(logits.split(1), labels.split(1), strict=True):
             # In a function of its own, whose full-size tensors die with each sample.
@@ -148,7 +167,8 @@ def pixel_accuracy(
     return (num_correct + EPS) * (100 / (num_valid + EPS))
 
 
-def _loss_dtype(logits: Tensor) -> torch.dtype:
+def loss_dtype(logits: Tensor) -> torch.dtype:
+    """Return what a loss of logits is computed in: float32 or more."""
     return torch.promote_types(logits.dtype, torch.float32)
 
 
@@ -173,7 +193,7 @@ def _loss_and_gradient(
     needs_gradient: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the cross-entropy sum of a sample and, if needed, its gradient for the logits."""
-    upsampled = _upsample(sample, label, align_corners).to(_loss_dtype(sample))
+    upsampled = _upsample(sample, label, align_corners).to(loss_dtype(sample))
     loss = F.cross_entropy(
         upsampled, label, class_weight, ignore_index=ignore_index, reduction='none'
     ).sum()

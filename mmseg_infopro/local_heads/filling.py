@@ -14,11 +14,14 @@ from ..backbones import FeatureShape
 from .arguments import constructor_arguments
 from .border import Border
 from .chunking import chunked
+from .fitting import SHARE, fit, is_fitted
 from .task_loss import check_not_constant, losses_of, with_task
 
 Config = Mapping[str, Any]
 OF_THE_CLASSES = ('out_channels', 'threshold', 'task_loss')
 """What does not fit a head that tells other classes apart than the decode head."""
+FITTING_KEYS = ('fitted', 'share')
+"""What a fitted head's configuration may say of its fit: what was found, by boundary; its share."""
 
 
 def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
@@ -51,6 +54,9 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
     filled = {name: value for name, value in known.items() if name in arguments}
     if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
         filled['channels'] = _default_channels(border.shapes)
+    if is_fitted(head_class):
+        filled |= fitted_arguments(cfg, head_class, border, defaults)
+        cfg = {key: value for key, value in cfg.items() if key not in FITTING_KEYS}
     if 'loss_decode' in arguments:
         cfg = {**cfg, **_loss_of_the_task(cfg, known.get('task_loss'))}
     cfg = {**filled, **cfg}
@@ -74,13 +80,33 @@ def _border_arguments(
         in_index = 0 if len(border) == 1 else list(range(len(border)))
     if isinstance(in_index, int):
         shape = border[in_index]
-        return dict(in_index=in_index, in_channels=shape.channels, stride=shape.stride)
+        return dict(
+            in_index=in_index,
+            in_channels=shape.channels,
+            stride=shape.stride,
+            border_strides=[shape.stride],
+        )
     return dict(
         in_index=in_index,
         in_channels=[border[index].channels for index in in_index],
         stride=border[in_index[0]].stride,
+        border_strides=[border[index].stride for index in in_index],
         input_transform='resize_concat',
     )
+
+
+def fitted_arguments(
+    cfg: Config, head_class: Any, border: Border, defaults: Config
+) -> dict[str, Any]:
+    """Return width and stride of a head at a border: what ``fitted`` says of it, else a fit."""
+    written = (cfg.get('fitted') or {}).get(border.boundary)
+    if written is not None:
+        return dict(written)
+    if 'channels' in cfg:
+        return {}
+    num_classes = cfg.get('num_classes', defaults.get('num_classes', 0))
+    found = fit(head_class, border, num_classes, cfg.get('share', SHARE))
+    return found.arguments
 
 
 def _default_channels(border: Sequence[FeatureShape]) -> int:

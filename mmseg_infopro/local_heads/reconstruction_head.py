@@ -67,11 +67,6 @@ class ReconstructionHead(BaseModule):
         super().__init__(init_cfg)
         if downscale < 1 or downscale & (downscale - 1):
             raise ValueError(f'downscale must be 1 or a power of two, got {downscale}')
-        if len(image_mean) != len(image_std):
-            raise ValueError(
-                f'image_mean and image_std must have one value per image channel, '
-                f'got {len(image_mean)} and {len(image_std)}'
-            )
         if not hidden_channels:
             raise ValueError('hidden_channels must name at least one width, got none')
         self.downscale = downscale
@@ -87,10 +82,7 @@ class ReconstructionHead(BaseModule):
             self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm))
             channels = out_channels
         self.predict_image = nn.Conv2d(channels, len(image_mean), 3, padding=1)
-        shape = (1, -1, 1, 1)
-        mean, std = torch.tensor(image_mean).view(shape), torch.tensor(image_std).view(shape)
-        self.register_buffer('image_mean', mean / 255, persistent=False)
-        self.register_buffer('image_std', std / 255, persistent=False)
+        self.unit_range = UnitRange(image_mean, image_std)
 
     def forward(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the image, ``(B, channels, *size)``, from the border feature."""
@@ -115,7 +107,7 @@ class ReconstructionHead(BaseModule):
 
     def target(self, image: Tensor) -> Tensor:
         """Undo the data preprocessor's normalization and resize: the image in [0, 1]."""
-        target = (image.detach() * self.image_std + self.image_mean).clamp(0, 1)
+        target = self.unit_range(image)
         return (
             F.avg_pool2d(target, self.downscale, ceil_mode=True) if self.downscale > 1 else target
         )
@@ -135,6 +127,34 @@ class ReconstructionHead(BaseModule):
     def reconstruct(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the rebuilt image in [0, 1], in the channel order of the network's input."""
         return self(inputs, [math.ceil(length / self.downscale) for length in size]).sigmoid()
+
+
+class UnitRange(nn.Module):
+    """Undoes a data preprocessor's normalization: the image in [0, 1].
+
+    Args:
+        image_mean: Per-channel mean that the data preprocessor subtracts.
+        image_std: Per-channel standard deviation that the data preprocessor divides by.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, image_mean: Sequence[float], image_std: Sequence[float]) -> None:
+        super().__init__()
+        if len(image_mean) != len(image_std):
+            raise ValueError(
+                f'image_mean and image_std must have one value per image channel, '
+                f'got {len(image_mean)} and {len(image_std)}'
+            )
+        shape = (1, -1, 1, 1)
+        mean, std = torch.tensor(image_mean).view(shape), torch.tensor(image_std).view(shape)
+        self.register_buffer('mean', mean / 255, persistent=False)
+        self.register_buffer('std', std / 255, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the image ``(B, C, H, W)``, detached."""
+        return (image.detach() * self.std + self.mean).clamp(0, 1)
 
 
 def fitting_norm(norm_cfg: OptConfigType, channels: int) -> OptConfigType:

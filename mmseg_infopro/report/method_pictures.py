@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.methods import Method
+from ..local.infopro_heads import default_heads
 from ..local.schedule import Pass
 from ..local.schedules import build_schedule
-from ..local.settings import default_heads
 
 NUM_MODULES = 3
 MAX_ITERS = 9

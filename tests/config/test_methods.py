@@ -12,7 +12,7 @@ from mmseg_infopro.config.arguments import (
     apply_partition_arguments,
 )
 from mmseg_infopro.config.methods import METHODS, Method, find_method
-from mmseg_infopro.local.settings import default_heads
+from mmseg_infopro.local.infopro_heads import default_heads
 from tests.models import model_config
 
 NAMES = (

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmseg_infopro import localize
 from mmseg_infopro.config.methods import METHODS
 from mmseg_infopro.config.same_method import KEY, check_same_method, method_record
-from mmseg_infopro.local.settings import default_heads
+from mmseg_infopro.local.infopro_heads import default_heads
 from mmseg_infopro.local_heads import ReconstructionHead
 from tests.models import HEADS, model_config
 

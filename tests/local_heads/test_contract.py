@@ -13,6 +13,8 @@ from tests.models import NUM_CLASSES, border_at
 HEADS = {
     'BottleneckHead': dict(channels=8, dropout_ratio=0),
     'FeatureReconstructionHead': {},
+    'FittedReconstructionHead': dict(channels=8),
+    'FittedTaskHead': dict(channels=8, dropout_ratio=0),
     'LinearHead': {},
     'MLPHead': {},
     'PixelContrastHead': dict(num_samples=64),
@@ -89,7 +91,7 @@ def test_a_batch_of_ignored_pixels_gives_finite_losses_and_gradients(kind):
 @KINDS
 def test_the_weight_is_interpolated_over_the_modules_and_scales_all_losses(kind):
     weight = dict(loss_weight=(1.0, 4.0))
-    if kind in ('BottleneckHead', 'LinearHead', 'MLPHead'):
+    if kind in ('BottleneckHead', 'FittedTaskHead', 'LinearHead', 'MLPHead'):
         weight = dict(loss_decode=dict(type='CrossEntropyLoss', **weight))
     features, *rest = given()
     found = []
