@@ -8,6 +8,8 @@ import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 
+from mmseg_infopro.local.scaling import ScaledModules
+
 
 @OPTIM_WRAPPERS.register_module()
 class CpuAmpOptimWrapper(AmpOptimWrapper):
@@ -18,3 +20,8 @@ class CpuAmpOptimWrapper(AmpOptimWrapper):
         self._scale_update_param = None
         self.loss_scaler = torch.amp.GradScaler('cpu', **(loss_scale or {}))
         self.cast_dtype = torch.bfloat16
+
+
+@OPTIM_WRAPPERS.register_module()
+class CpuLocalAmpOptimWrapper(ScaledModules, CpuAmpOptimWrapper):
+    """The same with a loss scale for each module."""

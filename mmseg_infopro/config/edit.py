@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
 from ..local.settings import CONTEXT_MARGIN, PARTITION_KEYS, LocalSettings
+from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import parse_bytes
 from ..recompute.groups import Recompute
 from .step import training_pipeline
@@ -66,7 +67,7 @@ def override_step(
         cfg.train_dataloader.batch_size = batch_size
     if crop is not None:
         set_crop(cfg, crop)
-    if amp == 'none' and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
+    if amp == 'none' and cfg.optim_wrapper.get('type') in DRY_WRAPPERS:
         cfg.optim_wrapper.type = 'OptimWrapper'
         cfg.optim_wrapper.pop('dtype', None)
         cfg.optim_wrapper.pop('loss_scale', None)

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from ..local.settings import PARTITION_KEYS
+from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import bare_number
 from .edit import set_partition
 
@@ -123,7 +124,7 @@ def use_amp(cfg: Config) -> None:
     """
     if get_device() == 'cpu':
         raise ValueError('--amp needs an accelerator, and torch finds none on this machine')
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', *DRY_WRAPPERS):
         raise ValueError(
             f'--amp replaces an OptimWrapper, but optim_wrapper.type is {cfg.optim_wrapper.type}'
         )

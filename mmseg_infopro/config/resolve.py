@@ -19,13 +19,14 @@ from .edit import enforce_cap, set_partition
 from .explain import explained_failure
 from .fit_cap import fit_cap, set_fit, smallest_fit
 from .phases import fill_max_iters, fit_run_to_schedule
-from .step import step_shape, updates_per_module
+from .step import own_wrapper, step_shape, updates_per_module
 
 
 def resolve(cfg: Config) -> Config:
     """Return a copy of ``cfg`` whose ``model.local`` holds explicit boundaries.
 
-    It also holds the data-parallel wrapper of local modules, unless the config names one,
+    It also holds the data-parallel wrapper of local modules, unless the config names one, the
+    optimizer wrapper with a loss scale for each module where they are updated one by one,
     mmengine's ``compile`` setting as ``model.local.compile``, and what of the run depends on the
     schedule, see :func:`fit_run_to_schedule`.
 
@@ -71,6 +72,8 @@ def resolve(cfg: Config) -> Config:
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
     fit_run_to_schedule(cfg)
+    if cfg.model.local.boundaries and 'optim_wrapper' in cfg:
+        cfg.optim_wrapper = own_wrapper(cfg)
     cfg.setdefault('model_wrapper_cfg', dict(type='LocalDataParallel'))
     if cfg.get('compile') and cfg.model.local.boundaries:
         # mmengine's setting compiles forward(), which a local step does not go through.

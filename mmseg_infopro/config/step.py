@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
@@ -17,7 +18,7 @@ from torch.optim import Optimizer
 from ..local.clock import at_iteration
 from ..local.settings import LocalSettings
 from ..local.update import obstacles
-from ..measure.dry_step import autocast_dtype, dry_steps, without_accelerator
+from ..measure.dry_step import DRY_WRAPPERS, autocast_dtype, dry_steps, without_accelerator
 from ..measure.peaks import DryStep, PeakBytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
@@ -41,7 +42,7 @@ def dry_config_steps(cfg: Config) -> list[DryStep]:
         model = build_model(model_cfg)
     batch = partial(training_batch, shape)
     with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-        return dry_steps(model, cfg.optim_wrapper, batch, _kinds_of_step(model))
+        return dry_steps(model, own_wrapper(cfg), batch, _kinds_of_step(model))
 
 
 def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[None]]]:
@@ -72,7 +73,7 @@ def step_shape(cfg: Config) -> StepShape:
         raise ValueError('planning needs train_dataloader.batch_size, which the config lacks')
     wrapper = cfg.get('optim_wrapper', {})
     autocast = None
-    if wrapper.get('type') == 'AmpOptimWrapper':
+    if wrapper.get('type') in DRY_WRAPPERS:
         autocast = autocast_dtype(wrapper.get('dtype'))
         if autocast not in (torch.float16, torch.bfloat16, torch.float32):
             raise ValueError(
@@ -89,9 +90,25 @@ def step_shape(cfg: Config) -> StepShape:
     )
 
 
+def own_wrapper(cfg: Config, update_per_module: bool | None = None) -> ConfigDict:
+    """Return a config's ``optim_wrapper`` with a loss scale for each module that needs one.
+
+    Args:
+        cfg: The config.
+        update_per_module: In place of its ``local.update_per_module``.
+    """
+    wrapper = deepcopy(cfg.get('optim_wrapper', ConfigDict()))
+    if update_per_module is None:
+        local = cfg.get('model', {}).get('local') or {}
+        update_per_module = local.get('update_per_module', False)
+    if update_per_module and wrapper.get('type') == 'AmpOptimWrapper':
+        wrapper.type = 'LocalAmpOptimWrapper'
+    return wrapper
+
+
 def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
     """Return whether the optimizer steps after each module: asked for, and nothing hinders it."""
-    wrapper_cfg = dict(cfg.get('optim_wrapper', {}))
+    wrapper_cfg = dict(own_wrapper(cfg, settings.update_per_module))
     parts = wrapper_cfg.values()
     several = any(isinstance(part, Mapping) and 'optimizer' in part for part in parts)
     if not settings.update_per_module or several:

@@ -13,6 +13,7 @@ from mmseg.registry import HOOKS
 from ..local.reached import reached_parameters
 from ..local.schedule_checks import kind_of_step
 from ..local.step import step_passes
+from ..local.update import scales_loss
 from .gradient_faults import Fault, describe_fault, find_faults, matches
 from .gradient_watch import GradientWatch
 from .unwrapped import unwrapped
@@ -121,9 +122,3 @@ class FirstStepCheckHook(Hook):
         for fault, parameters in faults.items():
             raise ValueError(describe_fault(fault, parameters))
         return True
-
-
-def scales_loss(optim_wrapper: Any) -> bool:
-    """Whether steps with infinite gradients are skipped, as loss scaling does."""
-    scaler = getattr(optim_wrapper, 'loss_scaler', None)
-    return scaler is not None and scaler.is_enabled()

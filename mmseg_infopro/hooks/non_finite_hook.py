@@ -10,8 +10,8 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ..local.update import scales_loss
 from .finite import non_finite_weights
-from .first_step_check_hook import scales_loss
 from .loss_watch import LossWatch
 from .rng_state_hook import checkpoint_due
 

@@ -51,8 +51,9 @@ class LocalSettings:
             :data:`mmseg_infopro.local.context.CONTEXTS`; None adds nothing.
         update_per_module: Step the optimizer after each module, whose gradients are then gone, to
             the same weights. On several processes, each module then waits until the gradients of
-            the one before it are averaged. Ignored, with a warning, if all gradients are needed at
-            once: with clipping, loss scaling, accumulation, or an optimizer that is not known.
+            the one before it are averaged. Loss scaling has a scale for each module, see
+            :mod:`mmseg_infopro.local.scaling`. Ignored, with a warning, if all gradients are needed
+            at once: with clipping, accumulation, or an optimizer that is not known.
         chunked_losses: Compute every decode head's softmax cross-entropy sample by sample, so that
             full-size logits of a whole batch never live at once; other losses stay as they are.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,13 +14,14 @@ from torch import Tensor
 from ..upstream import accumulative_counts, uncounted
 from .carried import Carried
 from .clock import current_iteration
+from .following import Followers
 from .forward import forward_pass
 from .local_losses import head_names
 from .modular import Modular
 from .processes import ALONE, Processes
 from .schedule import Pass
 from .schedule_checks import check_new_kind, kind_of_step
-from .update import follow_backbone, module_updates
+from .update import module_updates
 
 
 def local_train_step(
@@ -53,7 +55,7 @@ def local_train_step(
         data = model.data_preprocessor(data, True)
     passes = step_passes(model, optim_wrapper)
     starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
-    updates = module_updates(model, optim_wrapper)
+    updates, followers = module_updates(model, optim_wrapper, passes), Followers(model)
     log = StepLog()
     unaveraged: set[int] = set()
     for position, run in enumerate(passes):
@@ -71,7 +73,8 @@ def local_train_step(
             ending = set(run.modules) - {index for other in later for index in other.modules}
             unaveraged = unaveraged.union(run.modules) - ending
             # Counted once for the whole step, below.
-            with processes.averaging(ending), uncounted(optim_wrapper):
+            scaling = nullcontext() if updates is None else updates.scaling(run)
+            with processes.averaging(ending), uncounted(optim_wrapper), scaling:
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
             if updates is not None and later:
                 processes.finish(ending)
@@ -88,8 +91,7 @@ def local_train_step(
     # finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
     # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
     optim_wrapper.update_params(log.total.clone().requires_grad_())
-    if optim_wrapper.should_update():
-        follow_backbone(model)
+    followers.follow()
     return log.values()
 
 

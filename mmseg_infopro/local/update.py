@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch.optim import Optimizer
 
 from ..upstream import accumulative_counts, has_step_hooks
 from .modular import Modular
+from .scaling import ScaledModules
+from .schedule import Pass
 
 SEPARABLE = frozenset(
     getattr(torch.optim, name)
@@ -49,32 +52,55 @@ class ModuleUpdates:
     of no module's view, and those that have names in several places. Schedulers count that one
     only.
 
+    With loss scaling each module has its own scale, and is updated early if it runs in one pass
+    alone: gradients of several passes, or of several modules in one, have the scale of all others.
+
     Args:
         model: Whose ``unshared_parameters`` may be updated early.
         optimizer: One of :data:`SEPARABLE`.
+        scales: Scales the modules' losses, if anything does.
+        passes: Of the step; those of modules alone, one after the other, if not given.
     """
 
-    def __init__(self, model: Modular, optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        model: Modular,
+        optimizer: Optimizer,
+        scales: ScaledModules | None = None,
+        passes: Sequence[Pass] = (),
+    ) -> None:
         self._model = model
         self._optimizer = optimizer
+        self._scales = scales
+        self._scaled = () if scales is None else _early(passes, len(model.unshared_parameters))
         self._updated: list[nn.Parameter] = []
+
+    def scaling(self, run: Pass) -> AbstractContextManager[None]:
+        """Return the context of a pass's backward pass."""
+        if self._scales is None or run.first not in self._scaled:
+            return nullcontext()
+        return self._scales.scaling(run.first)
 
     def update(self, modules: Collection[int]) -> None:
         """Update the parameters of some local modules by their gradients, which are final."""
         unshared = self._model.unshared_parameters
-        own = {p for index in modules if index < len(unshared) for p in unshared[index]}
-        groups = self._optimizer.param_groups
-        parts = [{**group, 'params': [p for p in group['params'] if p in own]} for group in groups]
-        self._optimizer.param_groups = [part for part in parts if part['params']]
-        try:
-            # The class's method: schedulers wrap the instance's to count the updates.
-            type(self._optimizer).step(self._optimizer)
-        finally:
-            self._optimizer.param_groups = groups
-        for part in parts:
-            self._updated += part['params']
-            for parameter in part['params']:
-                parameter.grad = None
+        if self._scales is None:
+            own = (p for index in modules if index < len(unshared) for p in unshared[index])
+            self._step(_part(self._optimizer, own))
+            return
+        for index in modules:
+            if index in self._scaled:
+                self._step(_part(self._optimizer, unshared[index]), index)
+
+    def _step(self, part: Optimizer, scaled: int | None = None) -> None:
+        parameters = [parameter for group in part.param_groups for parameter in group['params']]
+        if scaled is None:
+            part.step()
+        elif any(parameter.grad is not None for parameter in parameters):
+            self._scales.step_module(scaled, part)  # type: ignore[union-attr]
+        self._updated += parameters
+        for parameter in parameters:
+            parameter.grad = None
 
     def check(self) -> None:
         """Check, after the last backward pass, that no parameter is about to be updated again.
@@ -91,7 +117,36 @@ class ModuleUpdates:
             )
 
 
-def module_updates(model: Modular, optim_wrapper: OptimWrapper) -> ModuleUpdates | None:
+def _early(passes: Sequence[Pass], num_modules: int) -> frozenset[int]:
+    """Return the modules before the tail that train in one pass of a step, alone."""
+    early = set()
+    for position, run in enumerate(passes[:-1]):
+        others = [other for other in passes[:position] if other.trains] + [*passes[position + 1 :]]
+        shared = any(run.first in other.modules for other in others)
+        if run.trains and run.first == run.last < num_modules and not shared:
+            early.add(run.first)
+    return frozenset(early)
+
+
+def _part(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Return an optimizer of some of its parameters, on the same state.
+
+    Its step is the class's method: schedulers wrap the instance's to count the updates.
+    """
+    part, own = object.__new__(type(optimizer)), set(parameters)
+    vars(part).update(vars(optimizer))
+    vars(part).pop('step', None)
+    groups = [
+        {**group, 'params': [parameter for parameter in group['params'] if parameter in own]}
+        for group in optimizer.param_groups
+    ]
+    part.param_groups = [group for group in groups if group['params']]
+    return part
+
+
+def module_updates(
+    model: Modular, optim_wrapper: OptimWrapper, passes: Sequence[Pass] = ()
+) -> ModuleUpdates | None:
     """Return what updates the local modules of a step, or None if one update is to do it all.
 
     Warns if ``local.update_per_module`` asks for what the optimizer wrapper does not allow.
@@ -99,8 +154,11 @@ def module_updates(model: Modular, optim_wrapper: OptimWrapper) -> ModuleUpdates
     if not model.update_per_module or not model.boundaries:
         return None
     found = obstacles(optim_wrapper)
+    scales = scaled_modules(optim_wrapper)
+    if scales is not None and max(num_names(model).values()) > 1:
+        found.append('parameters with several names, whose gradients need one loss scale')
     if not found:
-        return ModuleUpdates(model, optim_wrapper.optimizer)
+        return ModuleUpdates(model, optim_wrapper.optimizer, scales, passes)
     # mmengine's logger shows a repeated warning once.
     MMLogger.get_current_instance().warning(
         f'local.update_per_module is ignored because of {", ".join(found)}: all local modules are '
@@ -114,14 +172,17 @@ def obstacles(optim_wrapper: Any) -> list[str]:
     wrapper = type(optim_wrapper)
     steps = (wrapper.update_params, wrapper.zero_grad, wrapper.step)
     known = [
-        (cls.update_params, cls.zero_grad, cls.step) for cls in (OptimWrapper, AmpOptimWrapper)
+        (cls.update_params, cls.zero_grad, step)
+        for cls in (OptimWrapper, AmpOptimWrapper)
+        for step in (cls.step, ScaledModules.step)
     ]
     if steps not in known or isinstance(optim_wrapper, ApexOptimWrapper):
         return [f'{wrapper.__name__}, which updates in its own way']
-    optimizer, scaler = optim_wrapper.optimizer, getattr(optim_wrapper, 'loss_scaler', None)
+    optimizer = optim_wrapper.optimizer
+    one_scale = scales_loss(optim_wrapper) and scaled_modules(optim_wrapper) is None
     found = {
         'gradient clipping': bool(optim_wrapper.clip_grad_kwargs),
-        'loss scaling': scaler is not None and scaler.is_enabled(),
+        'loss scaling by one scale, which LocalAmpOptimWrapper has for each module': one_scale,
         'gradient accumulation': accumulative_counts(optim_wrapper) > 1,
         f'the optimizer {type(optimizer).__name__}': type(optimizer) not in SEPARABLE,
         "hooks on the optimizer's step": has_step_hooks(optimizer),
@@ -129,21 +190,27 @@ def obstacles(optim_wrapper: Any) -> list[str]:
     return [obstacle for obstacle, stands in found.items() if stands]
 
 
-def unshared_parameters(model: Modular) -> tuple[frozenset[nn.Parameter], ...]:
-    """Return each local module's parameters, but none of the tail and none with several names.
+def scales_loss(optim_wrapper: Any) -> bool:
+    """Whether an optimizer wrapper scales losses."""
+    scaler = getattr(optim_wrapper, 'loss_scaler', None)
+    return scaler is not None and scaler.is_enabled()
 
-    A parameter with a second name may be part of a later module, too.
-    """
-    num_names = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+
+def scaled_modules(optim_wrapper: Any) -> ScaledModules | None:
+    """Return an optimizer wrapper if it scales losses, of each module by its own scale."""
+    is_one = hasattr(optim_wrapper, 'step_module')  # that of a dry step is another class
+    return optim_wrapper if is_one and scales_loss(optim_wrapper) else None
+
+
+def num_names(model: Modular) -> Counter[nn.Parameter]:
+    """Return how many names each parameter has; one with two may be part of two modules."""
+    return Counter(parameter for _, parameter in model.named_parameters(remove_duplicate=False))
+
+
+def unshared_parameters(model: Modular) -> tuple[frozenset[nn.Parameter], ...]:
+    """Return each local module's parameters, but none of the tail and none with several names."""
+    names = num_names(model)
     return tuple(
-        frozenset(p for p in model.module_parameters(index).values() if num_names[id(p)] == 1)
+        frozenset(p for p in model.module_parameters(index).values() if names[p] == 1)
         for index in range(len(model.boundaries))
     )
-
-
-def follow_backbone(model: Modular) -> None:
-    """Let local heads that follow the backbone's weights, as momentum copies do, move once."""
-    for heads in model.local_heads.values():
-        for head in heads:
-            if hasattr(head, 'follow'):
-                head.follow(model.backbone)

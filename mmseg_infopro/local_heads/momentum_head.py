@@ -98,6 +98,11 @@ class MomentumHead(WrappingHead):
             self.follows = True
             self.begun.fill_(True)
 
+    def followed(self, backbone: UnrolledBackbone) -> list[nn.Parameter]:
+        """Return the parameters that the average is of."""
+        theirs = dict(backbone.named_parameters())
+        return [theirs[name] for name in self.ema.averaged]
+
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
         self.follows = bool(self.begun)

@@ -49,11 +49,31 @@ class DryAmpOptimWrapper(OptimWrapper):
             yield
 
 
+class DryLocalAmpOptimWrapper(DryAmpOptimWrapper):
+    """The same for ``LocalAmpOptimWrapper``, whose modules are updated one by one."""
+
+    def scaling(self, module: int) -> AbstractContextManager[None]:
+        """Scale nothing."""
+        return nullcontext()
+
+    def step_module(self, module: int, optimizer: torch.optim.Optimizer) -> None:
+        """Update one module."""
+        optimizer.step()
+
+
+DRY_WRAPPERS = {
+    'AmpOptimWrapper': DryAmpOptimWrapper,
+    'LocalAmpOptimWrapper': DryLocalAmpOptimWrapper,
+}
+"""What stands for optimizer wrappers that need an accelerator."""
+
+
 def without_accelerator(optim_wrapper_cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a config's ``optim_wrapper`` that can be built on a CPU."""
     wrapper_cfg = deepcopy(dict(optim_wrapper_cfg))
-    if wrapper_cfg.get('type') == 'AmpOptimWrapper':
-        wrapper_cfg['type'] = DryAmpOptimWrapper
+    kind = wrapper_cfg.get('type')
+    if kind in DRY_WRAPPERS:
+        wrapper_cfg['type'] = DRY_WRAPPERS[kind]
     return wrapper_cfg
 
 

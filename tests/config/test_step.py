@@ -9,10 +9,10 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmseg.registry import OPTIM_WRAPPERS
 
-from mmseg_infopro.config.step import updates_per_module
+from mmseg_infopro.config.step import own_wrapper, updates_per_module
 from mmseg_infopro.local.settings import LocalSettings
 from mmseg_infopro.local.update import module_updates
-from mmseg_infopro.measure.dry_step import DryAmpOptimWrapper
+from mmseg_infopro.measure.dry_step import DRY_WRAPPERS
 from tests.models import build, model_config
 
 
@@ -34,6 +34,7 @@ class OwnStep(OptimWrapper):
         dict(optimizer=dict(type='AdamW', lr=0.1)),
         dict(type='AmpOptimWrapper', loss_scale='dynamic'),
         dict(type='AmpOptimWrapper', loss_scale=dict(enabled=False)),
+        dict(type='LocalAmpOptimWrapper', clip_grad=dict(max_norm=1)),
         dict(type='OwnStep'),
         dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)})),
     ],
@@ -44,6 +45,6 @@ def test_planning_knows_when_a_step_updates_each_module(changes: dict[str, Any])
     settings = LocalSettings(num_modules=2, update_per_module=True)
     planned = updates_per_module(Config(dict(optim_wrapper=cfg)), settings)
     model = build(model_config(local=dict(boundaries=['layer2.0'], update_per_module=True)))
-    kind = DryAmpOptimWrapper if cfg['type'] == 'AmpOptimWrapper' else cfg['type']
-    wrapper = build_optim_wrapper(model, dict(cfg, type=kind))
+    own = own_wrapper(Config(dict(optim_wrapper=cfg)), update_per_module=True)
+    wrapper = build_optim_wrapper(model, dict(own, type=DRY_WRAPPERS.get(own.type, own.type)))
     assert planned == (module_updates(model, wrapper) is not None)

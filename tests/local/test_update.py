@@ -173,7 +173,10 @@ def test_the_tails_peak_falls_by_the_earlier_modules_gradients() -> None:
     [
         (dict(clip_grad=dict(max_norm=0.1)), 'gradient clipping'),
         (dict(accumulative_counts=2), 'gradient accumulation'),
-        (dict(type=CpuAmpOptimWrapper), 'loss scaling'),
+        (
+            dict(type=CpuAmpOptimWrapper),
+            'loss scaling by one scale, which LocalAmpOptimWrapper has for each module',
+        ),
         (dict(type=OwnStep), 'OwnStep, which updates in its own way'),
         (dict(optimizer=NormedSGD), 'the optimizer NormedSGD'),
         (dict(hook=True), "hooks on the optimizer's step"),

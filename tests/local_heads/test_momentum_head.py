@@ -8,7 +8,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
 
 from mmseg_infopro.upstream import tree_leaves, tree_map
-from tests.cpu_amp import CpuAmpOptimWrapper
+from tests.cpu_amp import CpuAmpOptimWrapper, CpuLocalAmpOptimWrapper
 from tests.local.by_formula import CONFIGS, Formula, assert_close, gradients_of, stop, twins
 from tests.models import KeepGradients, batch, build, dry_step_peak, gradients
 
@@ -131,6 +131,21 @@ def test_the_average_moves_once_per_update():
     for step in (1, 3):
         expected = {n: 0.995 * e + 0.005 * weights[step][n] for n, e in expected.items()}
     check_average(model, expected)
+
+
+@pytest.mark.parametrize('wrapper', [CpuAmpOptimWrapper, CpuLocalAmpOptimWrapper])
+def test_the_average_stays_where_an_overflow_skips_the_update(wrapper):
+    model = build(config('resnet', 2, update_per_module=True))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.train_step(batch(), CpuAmpOptimWrapper(optimizer=optimizer))
+    average = deepcopy(head_of(model).ema.state_dict())
+    model.backbone.layer3[0].conv1.weight.register_hook(lambda gradient: gradient / 0)
+    model.train_step(batch(), wrapper(optimizer=optimizer))
+    assert all(
+        torch.equal(v, average[n])
+        for n, v in head_of(model).ema.state_dict().items()
+        if 'running' not in n and 'tracked' not in n
+    )
 
 
 def test_it_is_saved_and_goes_on():
