@@ -38,8 +38,8 @@ from mmseg_infopro.config.arguments import (
 from mmseg_infopro.config.caps import card_bytes
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
-from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.writing import inheriting_config, note_plan, plan_comment
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
 from mmseg_infopro.report.baselines import end_to_end_forms
@@ -133,16 +133,18 @@ def as_json(row: Row) -> dict[str, Any]:
     )
 
 
-def write(args: argparse.Namespace, base: Config, rows: list[Row]) -> None:
+def write(args: argparse.Namespace, base: Config, rows: list[Row], end_to_end: int) -> None:
     """Write the config of the first row that fits."""
     fitting = next((row for row in rows if row.fits), None)
     if fitting is None:
         raise ValueError(f'{args.out} was not written: nothing fits {args.cap}')
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    note_plan(fitting.cfg, fitting.step.peak.total)
     if args.crop or args.amp or args.batch_size or args.cfg_options:
-        fitting.cfg.dump(args.out)  # a child that says what was changed would be as long
+        text = fitting.cfg.pretty_text  # a child that says what was changed would be as long
     else:
-        args.out.write_text(inheriting_config(base, args.config, fitting.cfg, args.out))
+        text = inheriting_config(base, args.config, fitting.cfg, args.out)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(plan_comment(fitting.cfg, sys.argv, end_to_end, args.cap) + text)
     Console().print(f'{args.out}: {fitting.name}', highlight=False)
 
 
@@ -173,7 +175,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps([as_json(row) for row in rows], indent=2) + '\n')
     if args.out:
-        write(args, base, rows[-len(counts) :])
+        write(args, base, rows[-len(counts) :], rows[0].step.peak.total)
 
 
 if __name__ == '__main__':

@@ -20,7 +20,8 @@ def set_partition(cfg: Config, **partition: Any) -> None:
 
     Listed groups that recompute were for the old partition: others recompute cheaply.
     """
-    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in PARTITION_KEYS}
+    replaced = (*PARTITION_KEYS, 'planned_for')
+    local = {key: cfg.model.local[key] for key in cfg.model.local if key not in replaced}
     if not isinstance(local.get('recompute', ''), str):
         local['recompute'] = 'cheap'
     cfg.model.local = ConfigDict(**partition, **local)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from importlib import import_module
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -142,46 +140,6 @@ def _add_imports(cfg: Config, modules: Sequence[str]) -> None:
     added = [module for module in modules if module not in imports]
     if added:
         cfg.custom_imports = dict(imports=[*imports, *added], allow_failed_imports=False)
-
-
-def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
-    """Return the text of a config that inherits another and adds what makes ``cfg`` local.
-
-    Args:
-        base: The other one, as it was read.
-        name: Its file, or ``mmseg::name``.
-        cfg: Its local form.
-        out: Where the text will lie.
-    """
-    # A local base has a partition of its own, which must not be merged with the new one.
-    replace = dict(_delete_=True) if 'local' in base.model else {}
-    changes: dict[str, Any] = dict(
-        _base_=name if '::' in name else os.path.relpath(name, out.parent),
-        custom_imports=cfg.custom_imports,
-        model=dict(
-            type=cfg.model.type,
-            backbone=dict(type=cfg.model.backbone.type),
-            local={**replace, **cfg.model.local},
-        ),
-    )
-    for key in ('decode_head', 'auxiliary_head'):
-        if cfg.model.get(key) != base.model.get(key):
-            changes['model'][key] = _difference(base.model.get(key), cfg.model[key])
-    if cfg.get('optim_wrapper') != base.get('optim_wrapper'):
-        changes['optim_wrapper'] = _difference(base.get('optim_wrapper'), cfg.optim_wrapper)
-    if cfg.get('custom_hooks') != base.get('custom_hooks'):
-        changes['custom_hooks'] = cfg.custom_hooks
-    return Config(ConfigDict(changes)).pretty_text
-
-
-def _difference(base: Any, value: Any) -> Any:
-    """Return what a child config says for a value to take the place of its base's."""
-    if not isinstance(base, Mapping) or not isinstance(value, Mapping):
-        return value
-    if set(base) - set(value):
-        return dict(_delete_=True, **value)
-    changed = {key: item for key, item in value.items() if key not in base or base[key] != item}
-    return {key: _difference(base.get(key), item) for key, item in changed.items()}
 
 
 def local_types(model: Mapping[str, Any]) -> dict[str, str]:

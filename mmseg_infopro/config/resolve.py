@@ -20,6 +20,7 @@ from .explain import explained_failure
 from .fit_cap import fit_cap, set_fit, smallest_fit
 from .phases import fill_max_iters, fit_run_to_schedule
 from .step import own_wrapper, step_shape, updates_per_module
+from .writing import warn_of_another_step
 
 
 def resolve(cfg: Config) -> Config:
@@ -52,6 +53,7 @@ def resolve(cfg: Config) -> Config:
         )
     read_local_settings(cfg.model.local)  # raises if it cannot be read
     fill_max_iters(cfg)
+    warn_of_another_step(cfg)
     settings = read_local_settings(cfg.model.local)
     if settings.memory_cap is not None:
         if parse_share(settings.memory_cap) is not None:

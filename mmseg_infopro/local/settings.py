@@ -58,6 +58,8 @@ class LocalSettings:
             full-size logits of a whole batch never live at once; other losses stay as they are.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
+        planned_for: The step that a command planned a config for, and the peak that it predicted:
+            ``dict(batch_size, crop, precision, peak_bytes)``. Another step warns.
     """
 
     num_modules: int | None = None
@@ -74,6 +76,7 @@ class LocalSettings:
     chunked_losses: bool = False
     compile: dict[str, Any] | None = None
     channels_last: bool = False
+    planned_for: Mapping[str, Any] | None = None
 
     @property
     def margin_bytes(self) -> int:

@@ -9,8 +9,8 @@ _UNITS = {'B': 1} | {
     for power, prefix in enumerate('KMGT', start=1)
     for infix, base in (('', 1000), ('i', 1024))
 }
-SMALLEST_CAP = 2**20
-"""Bytes below which a plain number was meant in another unit."""
+SMALLEST_CAP = 1000
+"""Of fewer bytes nobody means bytes."""
 
 
 def parse_bytes(size: int | str) -> int:

@@ -10,10 +10,10 @@ from mmengine.optim import build_optim_wrapper
 
 from mmseg_infopro import localize, resolve
 from mmseg_infopro.config.arguments import apply_method, apply_partition_arguments
-from mmseg_infopro.config.localize import inheriting_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.recipes import LEVERS, RECIPES
 from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.config.writing import inheriting_config
 from tests.config.test_localize import plain_config
 from tests.config.test_methods import parse
 from tests.models import HEADS, KeepGradients, batch, build, gradients

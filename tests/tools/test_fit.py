@@ -35,6 +35,7 @@ def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
         assert row['fits'] == (row['peak'] <= parse_bytes(cap))
         # What fits fits now, or more.
         assert row['fits'] == (row['largest_batch'] >= 4)
+    assert f', and a cap of {cap}\n' in out.read_text()
     # The largest batch of the config that was written, by dry steps of its own.
     cfg = read_config(str(out), None)
     hook = cfg.custom_hooks[-1]

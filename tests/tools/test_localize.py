@@ -1,6 +1,7 @@
 """``tools/localize.py`` and ``tools/coverage.py`` as a user calls them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,15 @@ def test_it_writes_a_short_config_that_inherits(run_at_root, tmp_path):
     result = run_at_root('localize', BASE, '--num-modules', 2, '-o', out)
     assert result.status == 0, result.err
     assert "boundaries=['layer" in result.out
-    assert len(out.read_text().splitlines()) < 20
+    lines = out.read_text().splitlines()
+    assert len(lines) < 30
+    assert lines[0] == f'# written by: python tools/localize.py {BASE} --num-modules 2 -o {out}'
+    assert lines[1] == '# planned for batches of 2 at 512x1024 in float32'
+    assert re.fullmatch(
+        r'# predicted peak of tensors: [\d.]+ GiB, [\d.]+% of end-to-end.*', lines[2]
+    )
     cfg = read_config(str(out))
+    assert cfg.model.local.planned_for.crop == [512, 1024]
     assert cfg.model.type == 'InfoProEncoderDecoder'
     assert cfg.model.backbone.depth == 50
     assert cfg.model.local.num_modules == 2
