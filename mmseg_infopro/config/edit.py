@@ -11,7 +11,7 @@ from ..local.settings import CONTEXT_MARGIN, PARTITION_KEYS, LocalSettings
 from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import parse_bytes
 from ..recompute.groups import Recompute
-from .step import training_pipeline
+from .pipelines import makes_bytes, set_size, training_dataset, training_size
 from .walk import type_name
 
 
@@ -68,7 +68,7 @@ def override_step(
         cfg.train_dataloader.batch_size = batch_size
     if crop is not None:
         set_crop(cfg, crop)
-    if amp == 'none' and cfg.optim_wrapper.get('type') in DRY_WRAPPERS:
+    if amp == 'none' and type_name(cfg.optim_wrapper) in DRY_WRAPPERS:
         cfg.optim_wrapper.type = 'OptimWrapper'
         cfg.optim_wrapper.pop('dtype', None)
         cfg.optim_wrapper.pop('loss_scale', None)
@@ -80,12 +80,12 @@ def set_crop(cfg: Config, crop: tuple[int, int]) -> None:
     """Train on crops of another size: data preprocessor and cropping transforms."""
     if min(crop) < 1:
         raise ValueError(f'the crop must be at least 1 pixel high and wide, got {crop}')
+    set_size(cfg, crop)
     preprocessor = cfg.model.get('data_preprocessor')
-    if preprocessor is not None:
-        preprocessor.size = crop
-    for transform in training_pipeline(cfg):
-        if 'crop_size' in transform:
-            transform['crop_size'] = crop
+    if preprocessor is None or (preprocessor.get('size_divisor') and training_size(cfg) == crop):
+        return
+    preprocessor.pop('size_divisor', None)
+    preprocessor.size = crop
 
 
 def enforce_cap(cfg: Config, settings: LocalSettings, predicted_bytes: int) -> None:
@@ -106,3 +106,9 @@ def enforce_cap(cfg: Config, settings: LocalSettings, predicted_bytes: int) -> N
             f'{CONTEXT_MARGIN} (the CUDA context, kernels): a card must have that much more'
         )
     cfg.custom_hooks = hooks
+
+
+def fill_image_range(cfg: Config) -> None:
+    """Let local heads measure the range of images, unless it is set or known from the pipeline."""
+    if training_dataset(cfg) is not None and not makes_bytes(cfg):
+        cfg.model.local.setdefault('image_range', 'measured')

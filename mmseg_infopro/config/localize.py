@@ -17,7 +17,7 @@ from ..backbones.supported import supported_backbones
 from ..local.infopro_heads import DEFAULT, check_word, read_heads
 from ..local.settings import PARTITION_KEYS
 from .build import SEGMENTORS, is_local, model_class
-from .edit import set_partition
+from .edit import fill_image_range, set_partition
 from .methods import check_heads_of_method, use_method
 from .read import read_config
 from .recipes import find_recipe, use_default_recipe, use_recipe
@@ -104,6 +104,7 @@ def localize(
         use_recipe(cfg, recipe)
     elif is_new and num_modules != 1:
         use_default_recipe(cfg)
+    fill_image_range(cfg)
     _add_imports(cfg, ['mmseg_infopro'])
     return cfg
 

@@ -17,6 +17,7 @@ from ..local.settings import PARTITION_KEYS
 from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import bare_number
 from .edit import set_partition
+from .walk import type_name
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
 """Whose configs can be named as ``package::name``."""
@@ -124,7 +125,10 @@ def use_amp(cfg: Config) -> None:
     """
     if get_device() == 'cpu':
         raise ValueError('--amp needs an accelerator, and torch finds none on this machine')
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', *DRY_WRAPPERS):
+    if 'type' in cfg.optim_wrapper and type_name(cfg.optim_wrapper) not in (
+        'OptimWrapper',
+        *DRY_WRAPPERS,
+    ):
         raise ValueError(
             f'--amp replaces an OptimWrapper, but optim_wrapper.type is {cfg.optim_wrapper.type}'
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import nn
@@ -18,13 +19,17 @@ from torch.optim import Optimizer
 from ..local.clock import at_iteration
 from ..local.settings import LocalSettings
 from ..local.update import obstacles
+from ..local_heads.arguments import constructor_arguments
 from ..measure.dry_step import DRY_WRAPPERS, autocast_dtype, dry_steps, without_accelerator
 from ..measure.peaks import DryStep, PeakBytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
-from .build import build_model
+from .build import build_model, model_class
 from .explain import explained_failure
+from .pipelines import as_size, largest, training_size, training_transforms
+from .places import named
 from .pretrained import without_pretrained
+from .walk import type_name
 
 
 def dry_config_steps(cfg: Config) -> list[DryStep]:
@@ -73,20 +78,19 @@ def step_shape(cfg: Config) -> StepShape:
         raise ValueError('planning needs train_dataloader.batch_size, which the config lacks')
     wrapper = cfg.get('optim_wrapper', {})
     autocast = None
-    if wrapper.get('type') in DRY_WRAPPERS:
+    if type_name(wrapper) in DRY_WRAPPERS:
         autocast = autocast_dtype(wrapper.get('dtype'))
         if autocast not in (torch.float16, torch.bfloat16, torch.float32):
             raise ValueError(
                 f'optim_wrapper.dtype must be float16 or bfloat16, got {wrapper.dtype!r}'
             )
-    mean = (cfg.model.get('data_preprocessor') or {}).get('mean') or [0] * 3
     return StepShape(
         batch_size,
         training_crop(cfg),
-        len(mean),
+        image_channels(cfg.model),
         autocast,
         optimizer_copies(wrapper),
-        has_edges=any(t.get('type') == 'GenerateEdge' for t in training_pipeline(cfg)),
+        has_edges='GenerateEdge' in map(type_name, training_transforms(cfg)),
     )
 
 
@@ -140,26 +144,40 @@ def _small_optimizer(wrapper: Mapping[str, Any]) -> Optimizer:
     return OPTIMIZERS.build({**kind, 'params': [parameter]})
 
 
-def training_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """Return the transforms of the training data, through data sets that wrap another."""
-    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
-    return dataset.get('pipeline', [])
-
-
 def training_crop(cfg: Config) -> tuple[int, int]:
-    """Return (height, width) of what the network sees in training.
+    """Return (height, width) of what the network sees in training, at most.
+
+    The data preprocessor only pads: what a pipeline makes larger stays.
 
     Raises:
         ValueError: Neither the data preprocessor nor the training pipeline has a fixed size.
     """
-    size = (cfg.model.get('data_preprocessor') or {}).get('size')
-    if size is None:
-        for transform in training_pipeline(cfg):
-            size = transform.get('crop_size', size)
-    if size is None:
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    made, padded = training_size(cfg), preprocessor.get('size')
+    with named('model.data_preprocessor.size'):
+        sizes = [size for size in (made, padded and as_size(padded)) if size]
+    found = largest(sizes)
+    if found is None:
         raise ValueError(
             'planning needs the training crop: set model.data_preprocessor.size=(height, width)'
         )
-    return tuple(size) if not isinstance(size, int) else (size, size)
+    if made and padded and found != as_size(padded):
+        MMLogger.get_current_instance().warning(
+            f'the training pipeline makes images of {made}, and model.data_preprocessor.size='
+            f'{tuple(as_size(padded))} only pads: the step is planned for {found}'
+        )
+    divisor = preprocessor.get('size_divisor') if not padded else None
+    height, width = (-(-length // (divisor or 1)) * (divisor or 1) for length in found)
+    return height, width
+
+
+def image_channels(model_cfg: Mapping[str, Any]) -> int:
+    """Return the channels of the images that a model config's backbone takes."""
+    backbone = model_cfg.get('backbone') or {}
+    kind = model_class(backbone)
+    arguments = constructor_arguments(kind) if kind else {}
+    for key in ('in_channels', 'in_chans', 'input_channels'):
+        own = backbone.get(key, getattr(arguments.get(key), 'default', None))
+        if type(own) is int:
+            return own
+    return 3

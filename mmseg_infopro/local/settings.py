@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
+from ..local_heads.image_target import check_image_range
 from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 from ..recompute.groups import Recompute, read_groups
 from .infopro_heads import DEFAULT, read_heads
@@ -49,6 +50,9 @@ class LocalSettings:
             :data:`mmseg_infopro.local.schedules.SCHEDULES`.
         context: What is added to what modules start from: ``dict(type=...)`` of
             :data:`mmseg_infopro.local.context.CONTEXTS`; None adds nothing.
+        image_range: Of the images before the data preprocessor, for heads that rebuild them:
+            ``(low, high)``; ``'measured'``, each channel's over the first images; None is that of
+            8-bit images, where the model can tell.
         update_per_module: Step the optimizer after each module, whose gradients are then gone, to
             the same weights. On several processes, each module then waits until the gradients of
             the one before it are averaged. Loss scaling has a scale for each module, see
@@ -72,6 +76,7 @@ class LocalSettings:
     recompute: Recompute = 'none'
     schedule: Mapping[str, Any] = field(default_factory=lambda: dict(type='Local'))
     context: Mapping[str, Any] | None = None
+    image_range: Sequence[float] | str | None = None
     update_per_module: bool = False
     chunked_losses: bool = False
     compile: dict[str, Any] | None = None
@@ -138,6 +143,7 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     interval = settings.get('balance_interval', 1)
     if type(interval) is not int or interval < 1:
         raise TypeError(f'local.balance_interval must be an int of at least 1, got {interval!r}')
+    check_image_range(settings.get('image_range'), 'local.image_range')
     for key in ('schedule', 'context'):
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
             raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')

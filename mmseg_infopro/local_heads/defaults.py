@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..backbones.supported import image_channels
 from ..upstream import normalizes
+from .image_target import BYTES, MEASURED
 from .task_loss import task_loss
 
 SHARED = ('num_classes', 'out_channels', 'threshold', 'ignore_index', 'align_corners', 'norm_cfg')
@@ -20,11 +21,31 @@ def head_defaults(model: Any) -> dict[str, Any]:
     if isinstance(decode_head, nn.ModuleList):
         decode_head = decode_head[-1]
     in_channels = image_channels(model.backbone)
-    mean, std = [0.0] * in_channels, [1.0] * in_channels
+    mean, std, image_range = [0.0] * in_channels, [1.0] * in_channels, model.image_range
     if normalizes(preprocessor):
         mean, std = (
-            values.flatten().expand(in_channels).tolist()  # one value may stand for all channels
-            for values in (preprocessor.mean, preprocessor.std)
+            _by_channel(values, in_channels) for values in (preprocessor.mean, preprocessor.std)
         )
+    is_of_bytes = normalizes(preprocessor) and max(mean) <= max(BYTES)
+    if image_range is None and not is_of_bytes:
+        image_range = MEASURED
     own = {name: getattr(decode_head, name) for name in SHARED if hasattr(decode_head, name)}
-    return dict(own, image_mean=mean, image_std=std, task_loss=task_loss(decode_head))
+    return dict(
+        own,
+        image_mean=mean,
+        image_std=std,
+        image_range=image_range,
+        task_loss=task_loss(decode_head),
+    )
+
+
+def _by_channel(values: Tensor, in_channels: int) -> list[float]:
+    """Return a preprocessor's values for all channels: one, or those of one of several images."""
+    own = values.flatten().tolist()
+    repeated = own * (in_channels // len(own))
+    if len(repeated) != in_channels:
+        raise ValueError(
+            f'the data preprocessor normalizes {len(own)} channels, and the backbone takes '
+            f'{in_channels}'
+        )
+    return repeated

@@ -10,8 +10,8 @@ from mmseg.registry import MODELS
 from mmseg.utils import OptConfigType, OptMultiConfig, SampleList
 from torch import Tensor, nn
 
+from .image_target import ImageRange, ImageTarget
 from .narrow import Narrow, working_stride
-from .reconstruction_head import UnitRange
 
 REDUCTION = 4
 """Image pixels, in height and in width, per pixel that is rebuilt."""
@@ -37,6 +37,7 @@ class FittedReconstructionHead(BaseModule):
         norm_cfg: Norm layer; a group norm gets as many of its groups as divide the channels.
         align_corners: Of the bilinear resizing of a border's further features.
         loss_weight: The weight of this head's loss, InfoPro's lambda_1.
+        image_range: As for :class:`ImageTarget`.
         init_cfg: As in mmengine.
     """
 
@@ -55,6 +56,7 @@ class FittedReconstructionHead(BaseModule):
         norm_cfg: OptConfigType = None,
         align_corners: bool = False,
         loss_weight: float = 1.0,
+        image_range: ImageRange = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -63,7 +65,7 @@ class FittedReconstructionHead(BaseModule):
         self.narrow = Narrow(each, border_strides, channels, min_stride, norm_cfg, align_corners)
         self.upscale = _upscale(working_stride(border_strides, min_stride))
         self.predict_image = nn.Conv2d(channels, len(image_mean) * self.upscale**2, 1)
-        self.unit_range = UnitRange(image_mean, image_std)
+        self.image = ImageTarget(image_mean, image_std, image_range)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Return the logits of the reduced image, ``(B, channels, h, w)``."""
@@ -71,13 +73,14 @@ class FittedReconstructionHead(BaseModule):
 
     def target(self, image: Tensor, size: Sequence[int]) -> Tensor:
         """Return the image in [0, 1], averaged to ``size``."""
-        return F.adaptive_avg_pool2d(self.unit_range(image), (size[0], size[1]))
+        return F.adaptive_avg_pool2d(self.image(image), (size[0], size[1]))
 
     def loss(
         self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict, image: Tensor
     ) -> dict[str, Tensor]:
         """Compare the reconstruction with the normalized ``image`` of shape ``(B, C, H, W)``."""
         logits = self(inputs).float()
+        self.image.observe(image)
         target = self.target(image.float(), logits.shape[2:])
         loss = F.binary_cross_entropy_with_logits(logits, target)
         return {self.loss_name: self.loss_weight * loss}

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .border import concatenate, total_channels
+from .image_target import ImageRange, ImageTarget
 
 
 @MODELS.register_module()
@@ -44,6 +45,7 @@ class ReconstructionHead(BaseModule):
             divide the channels.
         align_corners: Of the bilinear upsampling.
         loss_weight: The weight of this head's loss, InfoPro's lambda_1.
+        image_range: As for :class:`ImageTarget`.
         init_cfg: As in mmengine.
     """
 
@@ -62,6 +64,7 @@ class ReconstructionHead(BaseModule):
         norm_cfg: OptConfigType = None,
         align_corners: bool = False,
         loss_weight: float = 1.0,
+        image_range: ImageRange = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -82,7 +85,7 @@ class ReconstructionHead(BaseModule):
             self.steps.append(ConvModule(channels, out_channels, 3, padding=1, norm_cfg=norm))
             channels = out_channels
         self.predict_image = nn.Conv2d(channels, len(image_mean), 3, padding=1)
-        self.unit_range = UnitRange(image_mean, image_std)
+        self.image = ImageTarget(image_mean, image_std, image_range)
 
     def forward(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the image, ``(B, channels, *size)``, from the border feature."""
@@ -107,7 +110,7 @@ class ReconstructionHead(BaseModule):
 
     def target(self, image: Tensor) -> Tensor:
         """Undo the data preprocessor's normalization and resize: the image in [0, 1]."""
-        target = self.unit_range(image)
+        target = self.image(image)
         return (
             F.avg_pool2d(target, self.downscale, ceil_mode=True) if self.downscale > 1 else target
         )
@@ -116,6 +119,7 @@ class ReconstructionHead(BaseModule):
         self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict, image: Tensor
     ) -> dict[str, Tensor]:
         """Compare the reconstruction with the normalized ``image`` of shape ``(B, C, H, W)``."""
+        self.image.observe(image)
         losses = _by_sample(self._sample_loss, self._decode(inputs), image)
         return {self.loss_name: self.loss_weight * torch.stack(losses).mean()}
 
@@ -127,34 +131,6 @@ class ReconstructionHead(BaseModule):
     def reconstruct(self, inputs: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the rebuilt image in [0, 1], in the channel order of the network's input."""
         return self(inputs, [math.ceil(length / self.downscale) for length in size]).sigmoid()
-
-
-class UnitRange(nn.Module):
-    """Undoes a data preprocessor's normalization: the image in [0, 1].
-
-    Args:
-        image_mean: Per-channel mean that the data preprocessor subtracts.
-        image_std: Per-channel standard deviation that the data preprocessor divides by.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, image_mean: Sequence[float], image_std: Sequence[float]) -> None:
-        super().__init__()
-        if len(image_mean) != len(image_std):
-            raise ValueError(
-                f'image_mean and image_std must have one value per image channel, '
-                f'got {len(image_mean)} and {len(image_std)}'
-            )
-        shape = (1, -1, 1, 1)
-        mean, std = torch.tensor(image_mean).view(shape), torch.tensor(image_std).view(shape)
-        self.register_buffer('mean', mean / 255, persistent=False)
-        self.register_buffer('std', std / 255, persistent=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the image ``(B, C, H, W)``, detached."""
-        return (image.detach() * self.std + self.mean).clamp(0, 1)
 
 
 def fitting_norm(norm_cfg: OptConfigType, channels: int) -> OptConfigType:

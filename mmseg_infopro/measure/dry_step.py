@@ -72,6 +72,7 @@ def without_accelerator(optim_wrapper_cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of a config's ``optim_wrapper`` that can be built on a CPU."""
     wrapper_cfg = deepcopy(dict(optim_wrapper_cfg))
     kind = wrapper_cfg.get('type')
+    kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
     if kind in DRY_WRAPPERS:
         wrapper_cfg['type'] = DRY_WRAPPERS[kind]
     return wrapper_cfg
