@@ -168,9 +168,14 @@ def main() -> None:
     fitter = LocalFitter(cfg, recompute, cap)
     for count in args.num_modules or ():
         fitter.check(count)
-    with progress_bar('fitting', 3 * (len(forms) + len(counts))) as advance:
-        rows = [fit_end_to_end(name, form, cap, advance) for name, form in forms.items()]
-        rows += [fitter.row(count, advance) for count in counts]
+    rows = []
+    with progress_bar('fitting', len(forms) + len(counts)) as advance:
+        for name, form in forms.items():
+            rows.append(fit_end_to_end(name, form, cap))
+            advance()
+        for count in counts:
+            rows.append(fitter.row(count))
+            advance()
     show(rows, len(counts), cap)
     if args.json:
         args.json.write_text(json.dumps([as_json(row) for row in rows], indent=2) + '\n')

@@ -4,7 +4,6 @@ from .beit import InfoProBEiT, InfoProMAE
 from .bisenet import InfoProBiSeNetV1, InfoProBiSeNetV2
 from .cgnet import InfoProCGNet
 from .ddrnet import InfoProDDRNet
-from .efficientnet_lite import EfficientNetLite, InfoProEfficientNetLite
 from .erfnet import InfoProERFNet
 from .fast_scnn import InfoProFastSCNN
 from .hrnet import InfoProHRNet
@@ -43,7 +42,6 @@ from .vit import InfoProVisionTransformer
 __all__ = [
     'REFUSED',
     'BackboneTrace',
-    'EfficientNetLite',
     'Emit',
     'Feature',
     'FeatureShape',
@@ -54,7 +52,6 @@ __all__ = [
     'InfoProCGNet',
     'InfoProDDRNet',
     'InfoProERFNet',
-    'InfoProEfficientNetLite',
     'InfoProFastSCNN',
     'InfoProHRNet',
     'InfoProICNet',

@@ -166,6 +166,26 @@ def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: i
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
 
 
+def is_confirmed(
+    cfg: Config, settings: LocalSettings, num_modules: int, measured: StepBytes, cap: int
+) -> bool:
+    """Whether a dry step of some plan for ``num_modules`` is within ``cap`` bytes of tensors.
+
+    Args:
+        cfg: As for :func:`fit_cap`.
+        settings: As for :func:`fit_cap`.
+        num_modules: K.
+        measured: As for :func:`fit_cap`; predicted ones do.
+        cap: Bytes.
+    """
+    counts = range(num_modules, num_modules + 1)
+    if settings.recompute == 'auto':
+        trials = recomputing_trials(cfg, settings, measured, cap, counts, down_to_smallest=False)
+    else:
+        trials = plain_trials(cfg, settings, measured, cap, counts)
+    return any(fit.step.peak.total <= cap for fit in trials)
+
+
 def set_fit(cfg: Config, fit: Fit) -> Config:
     """Return a copy of ``cfg`` with what was found in place of the cap."""
     cfg = deepcopy(cfg)

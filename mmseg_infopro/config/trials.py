@@ -62,11 +62,16 @@ def plain_trials(
 
 
 def recomputing_trials(
-    cfg: Config, settings: LocalSettings, step: StepBytes, cap: int, counts: range
+    cfg: Config,
+    settings: LocalSettings,
+    step: StepBytes,
+    cap: int,
+    counts: range,
+    down_to_smallest: bool = True,
 ) -> Iterator[Fit]:
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
 
-    The last one is about the smallest that any plan reaches.
+    The last one is about the smallest that any plan reaches, if that is wanted.
     """
     for count in counts:
         target, last = float(cap), None
@@ -81,7 +86,8 @@ def recomputing_trials(
             fit = _trial(cfg, step, cap, plan.boundaries, plan.groups)
             yield fit
             target *= 0.998 * min(1, cap / fit.step.peak.total)
-    yield _smallest(cfg, step, cap, counts)
+    if down_to_smallest:
+        yield _smallest(cfg, step, cap, counts)
 
 
 def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:

@@ -1,0 +1,90 @@
+"""The largest size that fits, found with few measurements. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from ..planning.growth import CLOSE, curve
+
+MOST_SECANTS = 6
+"""Measurements after which a search halves what is left."""
+FARTHEST = 8
+"""How many times what was measured a prediction reaches."""
+
+
+def largest(fits: Callable[[int], bool], start: int, fits_start: bool | None = None) -> int:
+    """Return the largest n for which ``fits`` holds, 0 if it holds for none.
+
+    Args:
+        fits: Holds up to some number, and for none beyond.
+        start: Where to begin to look, at least 1.
+        fits_start: What ``fits(start)`` is, if that is known.
+    """
+    fits = cache(fits)
+    low, high = 0, start
+    while fits_start if high == start and fits_start is not None else fits(high):
+        low, high = high, high + max(1, high // 2)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def largest_within(
+    cap: int,
+    measure: Callable[[int], int | None],
+    size_of: Callable[[int], int],
+    known: dict[int, int],
+    fixed: int,
+) -> int:
+    """Return the largest n whose bytes are within a cap, 0 if those of none are.
+
+    Bytes grow with n, about as a line or a parabola through those that are known. What is returned
+    was measured; the next n is predicted to be too large, or was measured too where the prediction
+    is close to the cap.
+
+    Args:
+        cap: Bytes.
+        measure: Returns the bytes of an n; None where there is no such step.
+        size_of: The size of an n, which bytes are a curve of.
+        known: Bytes of some n, at least one.
+        fixed: Bytes of a step of no size.
+    """
+    measured: dict[int, int | None] = dict(known)
+    while True:
+        fitting = (n for n, size in measured.items() if size is not None and size <= cap)
+        low = max(fitting, default=0)
+        high = min((n for n in measured if n > low), default=None)
+        if high == low + 1:
+            return low
+        predict = _prediction(measured, size_of, fixed)
+        guess = _guess(predict, cap, low, high, len(measured))
+        if guess <= low:
+            if len(measured) > 1 and predict(low + 1) > (1 + CLOSE) * cap:
+                return low
+            guess = low + 1
+        measured[guess] = measure(guess)
+
+
+def _guess(
+    predict: Callable[[int], float], cap: int, low: int, high: int | None, num_measured: int
+) -> int:
+    """Return the largest n below ``high`` that is predicted to fit."""
+    if num_measured > MOST_SECANTS and high is not None:
+        return (low + high) // 2
+    end = high or FARTHEST * max(low, 1)
+    return largest(lambda n: n < end and predict(n) <= cap, low or 1)
+
+
+def _prediction(
+    measured: dict[int, int | None], size_of: Callable[[int], int], fixed: int
+) -> Callable[[int], float]:
+    """Return the curve through those measured last; the step of no size stands in for a second."""
+    points = {size_of(n): size for n, size in measured.items() if size is not None}
+    points = dict(list(points.items())[-3:])
+    if len(points) == 1:
+        points[0] = fixed
+    sizes = sorted(points)
+    through = curve(sizes, [points[size] for size in sizes])
+    return lambda n: through(size_of(n))

@@ -1,0 +1,50 @@
+"""The largest size under a cap, and how many measurements it takes to find."""
+
+import pytest
+
+from mmseg_infopro.report.largest import largest, largest_within
+
+
+@pytest.mark.parametrize('limit', [0, 1, 3, 4, 5, 17])
+def test_the_largest_number(limit):
+    for start in (1, 4, 9):
+        asked = []
+
+        def fits(number, asked=asked):
+            asked.append(number)
+            return number <= limit
+
+        assert largest(fits, start) == limit
+        assert largest(lambda number: number <= limit, start, start <= limit) == limit
+        assert len(asked) == len(set(asked)), 'a dry step was taken twice'
+
+
+def search(cap, bytes_of, start, fixed=0, size_of=lambda n: n):
+    asked = []
+
+    def measure(n):
+        asked.append(n)
+        return bytes_of(n)
+
+    return largest_within(cap, measure, size_of, {start: bytes_of(start)}, fixed), asked
+
+
+@pytest.mark.parametrize('start', [1, 3, 8, 40])
+@pytest.mark.parametrize('cap', [5, 99, 100, 150, 399, 400, 1030, 9999])
+@pytest.mark.parametrize(
+    'bytes_of',
+    [lambda n: 50 + 50 * n, lambda n: max(100 + 30 * n, 70 * n), lambda n: 20 + 3 * n + n * n],
+)
+def test_it_is_found_with_few_measurements(cap, bytes_of, start):
+    found, asked = search(cap, bytes_of, start, fixed=15)
+    assert found == max((n for n in range(1, 400) if bytes_of(n) <= cap), default=0)
+    assert len(asked) == len(set(asked)) <= 6
+
+
+def test_a_line_is_measured_where_it_is_answered():
+    assert search(10_000, lambda n: 100 + 450 * n, start=4, fixed=100) == (22, [22])
+
+
+def test_what_the_network_cannot_step_on_does_not_fit():
+    found, asked = search(60, lambda n: None if n < 2 else 50 * n, start=4)
+    assert (found, asked) == (0, [1])
