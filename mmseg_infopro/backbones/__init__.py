@@ -4,6 +4,7 @@ from .beit import InfoProBEiT, InfoProMAE
 from .bisenet import InfoProBiSeNetV1, InfoProBiSeNetV2
 from .cgnet import InfoProCGNet
 from .ddrnet import InfoProDDRNet
+from .efficientnet_lite import EfficientNetLite, InfoProEfficientNetLite
 from .erfnet import InfoProERFNet
 from .fast_scnn import InfoProFastSCNN
 from .hrnet import InfoProHRNet
@@ -42,6 +43,7 @@ from .vit import InfoProVisionTransformer
 __all__ = [
     'REFUSED',
     'BackboneTrace',
+    'EfficientNetLite',
     'Emit',
     'Feature',
     'FeatureShape',
@@ -52,6 +54,7 @@ __all__ = [
     'InfoProCGNet',
     'InfoProDDRNet',
     'InfoProERFNet',
+    'InfoProEfficientNetLite',
     'InfoProFastSCNN',
     'InfoProHRNet',
     'InfoProICNet',
