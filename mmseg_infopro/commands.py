@@ -16,6 +16,8 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .files.outputs import check_distinct, check_output
+
 CONFIG = 'a config file, or mmseg::NAME for one of mmseg'
 
 
@@ -117,13 +119,11 @@ def check_outputs(json: Path | None, picture: Path | None = None) -> None:
     """Check that the files of a command's ``--json`` and ``--picture`` can be written.
 
     Raises:
-        ValueError: There is no such folder, or pictures are not of this kind.
+        ValueError: They cannot, or pictures are not of this kind.
     """
-    for option, file in (('json', json), ('picture', picture)):
-        if file is not None and not file.parent.is_dir():
-            raise ValueError(f'--{option} {file}: there is no folder {file.parent}')
-    if picture is not None and picture.suffix not in PICTURES:
-        raise ValueError(f'--picture must end in {", ".join(PICTURES)}, got {picture}')
+    check_output('--json', json)
+    check_output('--picture', picture, PICTURES)
+    check_distinct(json=json, picture=picture)
 
 
 @contextmanager

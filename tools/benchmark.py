@@ -35,6 +35,7 @@ from mmseg_infopro.config.arguments import add_method_argument, add_recipe_argum
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.settings import RECOMPUTE
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
@@ -126,7 +127,7 @@ def main() -> None:
     for line in remarks(report):
         console.print(line, highlight=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps(asdict(report), indent=2) + '\n')
+        write_whole(args.json, json.dumps(asdict(report), indent=2) + '\n')
     if args.picture:
         draw_report(report, args.picture)
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.files.outputs import check_output
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.combinations import as_markdown, try_all
 from mmseg_infopro.report.tiny import tiny_configs
 
@@ -31,13 +33,14 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> int:
     args = parse_args()
+    check_output('--out', args.out)
     cfgs = tiny_configs(args.methods)
     with progress_bar('methods', len(cfgs)) as advance:
         table = try_all(cfgs, advance)
     text = as_markdown(table)
     Console().print(text, highlight=False, soft_wrap=True)
     if args.out:
-        args.out.write_text(text)
+        write_whole(args.out, text)
     return int(any(cell.startswith('FAILS') for cells in table.values() for cell in cells.values()))
 
 

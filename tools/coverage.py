@@ -28,6 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.files.outputs import check_distinct, check_output
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.coverage import (
     STEPS,
     WORKS,
@@ -128,6 +130,9 @@ def markdown(table: list[list[str]], header: Sequence[str], why: dict[str, list[
 @command
 def main() -> None:
     args = parse_args()
+    check_output('--json', args.json)
+    check_output('--markdown', args.markdown)
+    check_distinct(json=args.json, markdown=args.markdown)
     quiet()
     configs = installed_configs()
     families = {name.partition('/')[0] for name in configs}
@@ -146,9 +151,9 @@ def main() -> None:
     for reason, names in sorted(why.items()):
         console.print(f'{reason}: {len(names)}, as {names[0]}', highlight=False)
     if args.json:
-        args.json.write_text(json.dumps([asdict(r) for r in results], indent=1) + '\n')
+        write_whole(args.json, json.dumps([asdict(r) for r in results], indent=1) + '\n')
     if args.markdown:
-        args.markdown.write_text(markdown(table, header, why))
+        write_whole(args.markdown, markdown(table, header, why))
 
 
 if __name__ == '__main__':

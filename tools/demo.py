@@ -35,9 +35,13 @@ from mmseg_infopro.config.step import config_peak  # noqa: E402
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
 from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
+from mmseg_infopro.files.outputs import check_folder  # noqa: E402
+from mmseg_infopro.hooks import signals_noted  # noqa: E402
 from mmseg_infopro.hooks.pictures import comparison_figure, make_example  # noqa: E402
 from mmseg_infopro.measure.sizes import table_unit  # noqa: E402
+from mmseg_infopro.report.figures import save_figure  # noqa: E402
 from mmseg_infopro.run.training import prepare_training  # noqa: E402
+from mmseg_infopro.run.work_dir import own_work_dir  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 CONFIG = CONFIGS / 'streets/infopro_deeplabv3_r18.py'
@@ -102,7 +106,8 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def train_or_reuse(cfg: Config, console: Console) -> Runner:
+def trained_iterations(cfg: Config) -> list[int]:
+    """Return those of the checkpoints in the work dir; more than are asked for are an error."""
     work_dir = Path(cfg.work_dir)
     iterations = [int(path.stem.split('_')[1]) for path in work_dir.glob('iter_*.pth')]
     max_iters = cfg.train_cfg.max_iters
@@ -111,14 +116,20 @@ def train_or_reuse(cfg: Config, console: Console) -> Runner:
             f'{work_dir} holds a run of {max(iterations)} iterations, more than the {max_iters} '
             'asked for: train anew beside it with --fresh, or name another --work-dir'
         )
+    return iterations
+
+
+def train_or_reuse(cfg: Config, console: Console) -> Runner:
+    iterations = trained_iterations(cfg)
     runner = build_runner(prepare_training(cfg, resume=bool(iterations)))
-    if max_iters in iterations:
-        console.print(f'{work_dir} holds a finished run: not trained again (--fresh does)')
+    if cfg.train_cfg.max_iters in iterations:
+        console.print(f'{cfg.work_dir} holds a finished run: not trained again (--fresh does)')
         runner.load_or_resume()
     else:
         boundaries = ', '.join(runner.model.boundaries)
         console.print(f'boundaries: {boundaries}; the full log is in {runner.log_dir}')
-        runner.train()
+        with signals_noted():
+            runner.train()
     return runner
 
 
@@ -181,7 +192,7 @@ def draw(runner: Runner, path: Path) -> None:
     examples = [make_example(model, dataset[index]) for index in indices]
     meta = dataset.metainfo
     figure = comparison_figure(examples, meta['classes'], meta['palette'])
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 @command
@@ -190,9 +201,14 @@ def main() -> None:
     console = Console()
     torch.set_num_threads(2)
     height, width = args.size
-    make_data(args.data_root, StreetSettings(args.train, args.val, height, width))
+    settings = StreetSettings(args.train, args.val, height, width)
     cfg = demo_config(args)
-    runner = train_or_reuse(cfg, console)
+    check_folder('--data-root', args.data_root)
+    check_folder('--work-dir', args.work_dir)
+    trained_iterations(cfg)
+    make_data(args.data_root, settings)
+    with own_work_dir(cfg):
+        runner = train_or_reuse(cfg, console)
     console.print('evaluating ...')
     with redirect_stdout(io.StringIO()):
         metrics = runner.test()

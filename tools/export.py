@@ -17,6 +17,7 @@ from mmengine.config import DictAction
 
 from mmseg_infopro.commands import command
 from mmseg_infopro.config.read import read_config
+from mmseg_infopro.files.outputs import check_folder
 from mmseg_infopro.run.export import export
 
 
@@ -34,6 +35,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
+    check_folder('--out', args.out)
     written = export(read_config(args.config, args.cfg_options), args.checkpoint, args.out)
     print(f'written: {written.config}')
     print(f'written: {written.checkpoint}')

@@ -35,11 +35,14 @@ from mmseg_infopro.config.arguments import (
     add_recipe_argument,
     apply_method,
 )
+from mmseg_infopro.config.bases import check_config_output
 from mmseg_infopro.config.caps import card_bytes
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.writing import inheriting_config, note_plan, plan_comment
+from mmseg_infopro.files.outputs import check_distinct
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
 from mmseg_infopro.report.baselines import end_to_end_forms
@@ -143,8 +146,7 @@ def write(args: argparse.Namespace, base: Config, rows: list[Row], end_to_end: i
         text = fitting.cfg.pretty_text  # a child that says what was changed would be as long
     else:
         text = inheriting_config(base, args.config, fitting.cfg, args.out)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(plan_comment(fitting.cfg, sys.argv, end_to_end, args.cap) + text)
+    write_whole(args.out, plan_comment(fitting.cfg, sys.argv, end_to_end, args.cap) + text)
     Console().print(f'{args.out}: {fitting.name}', highlight=False)
 
 
@@ -156,8 +158,8 @@ def main() -> None:
     if parse_share(args.cap) is None and parse_bytes(args.cap) <= margin:
         raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
     check_outputs(args.json)
-    if args.out and args.out.exists() and not args.force:
-        raise ValueError(f'{args.out} already exists: name another file, or say --force')
+    check_config_output('--out', args.out, args.config, force=args.force)
+    check_distinct(json=args.json, out=args.out)
     base = read_config(args.config, args.cfg_options)
     cfg = apply_method(deepcopy(base), args.method, args.recipe, args.heads)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
@@ -178,7 +180,7 @@ def main() -> None:
             advance()
     show(rows, len(counts), cap)
     if args.json:
-        args.json.write_text(json.dumps([as_json(row) for row in rows], indent=2) + '\n')
+        write_whole(args.json, json.dumps([as_json(row) for row in rows], indent=2) + '\n')
     if args.out:
         write(args, base, rows[-len(counts) :], rows[0].step.peak.total)
 

@@ -15,11 +15,13 @@ from rich.console import Console
 
 from mmseg_infopro.commands import command
 from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.config.bases import check_config_output
 from mmseg_infopro.config.caps import plain_end_to_end
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.config.step import config_peak
 from mmseg_infopro.config.writing import inheriting_config, note_plan, plan_comment
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.settings import PARTITION_KEYS
 
 
@@ -41,16 +43,14 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
-    if args.out.exists() and not args.force:
-        raise ValueError(f'{args.out} already exists: name another file, or say --force')
+    check_config_output('--out', args.out, args.config, force=args.force)
     base = read_config(args.config)
     cfg = apply_partition_arguments(base, args)
     resolved = resolve(cfg)  # so that a partition that fails is not kept
     note_plan(cfg, config_peak(resolved).total)
     end_to_end = config_peak(plain_end_to_end(cfg)).total
     text = inheriting_config(base, args.config, cfg, args.out)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(plan_comment(cfg, sys.argv, end_to_end, args.memory_cap) + text)
+    write_whole(args.out, plan_comment(cfg, sys.argv, end_to_end, args.memory_cap) + text)
     boundaries = resolved.model.local.boundaries
     Console().print(f'{args.out}: K={len(boundaries) + 1}, boundaries={boundaries}')
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
+from mmseg_infopro.files.outputs import check_folder
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +29,9 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
+    check_folder('--out', args.out)
+    if args.workers < 0:
+        raise ValueError(f'--workers must be 0 (no extra process) or more, got {args.workers}')
     settings = StreetSettings(args.train, args.val, args.height, args.width, args.seed)
     with progress_bar('street scenes', len(settings.scenes())) as advance:
         written = write_streets(args.out, settings, workers=args.workers, on_scene=advance)

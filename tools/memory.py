@@ -35,6 +35,7 @@ from mmseg_infopro.config.arguments import add_method_argument, add_recipe_argum
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_steps
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.measure.peaks import DryStep
 from mmseg_infopro.measure.sizes import table_unit
 from mmseg_infopro.report.baselines import alternatives
@@ -137,7 +138,7 @@ def main() -> None:
             advance()
     show(rows)
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + '\n')
+        write_whole(args.json, json.dumps(rows, indent=2) + '\n')
     if args.picture:
         draw_timelines(steps, args.picture, Path(args.config).stem)
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.config.methods import METHODS, find_method
 from mmseg_infopro.config.read import read_config
+from mmseg_infopro.files.outputs import check_output
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs
 from mmseg_infopro.report.method_docs import methods_page
 from mmseg_infopro.report.method_pictures import draw_method
@@ -45,13 +47,18 @@ def measure(args: argparse.Namespace, names: list[str]) -> None:
     with progress_bar('methods', len(names) * len(args.num_modules)) as advance:
         for name in names:
             add_costs(costs, cfg, [name], args.num_modules, advance)
-            args.json.write_text(json.dumps(costs, indent=1) + '\n')
+            write_whole(args.json, json.dumps(costs, indent=1) + '\n')
 
 
 @command
 def main() -> None:
     args = parse_args()
     check_outputs(args.json)
+    check_output('--docs', args.docs)
+    if args.docs and not args.pictures:
+        raise ValueError('--docs needs --pictures, the folder that the page links to')
+    if args.pictures and args.pictures.exists() and not args.pictures.is_dir():
+        raise ValueError(f'--pictures must be a folder, and {args.pictures} is a file')
     names = args.methods or list(METHODS)
     for name in names:
         find_method(name)
@@ -62,10 +69,8 @@ def main() -> None:
         for name in names:
             draw_method(name, METHODS[name], args.pictures / f'{name}.png')
     if args.docs:
-        if not args.pictures:
-            raise ValueError('--docs needs --pictures, the folder that the page links to')
         folder = os.path.relpath(args.pictures, args.docs.parent)
-        args.docs.write_text(methods_page(json.loads(args.json.read_text()), folder))
+        write_whole(args.docs, methods_page(json.loads(args.json.read_text()), folder))
 
 
 if __name__ == '__main__':

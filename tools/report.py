@@ -16,6 +16,8 @@ from pathlib import Path
 from rich.console import Console
 
 from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.files.outputs import check_output
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.run_files import read_run
 from mmseg_infopro.report.run_report import run_report
 
@@ -33,14 +35,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = args.out or args.work_dir / 'report.html'
-    if args.out and (out.suffix != '.html' or not out.parent.is_dir()):
-        raise ValueError(f'--out must be an .html file in a folder that exists, got {out}')
+    if args.out:
+        check_output('--out', out, ('.html',))
     run = read_run(args.work_dir)
     with progress_bar('dry steps', 2) as advance:
         text = run_report(run, advance)
-    partial = out.with_name(f'.{out.name}.partial')
-    partial.write_text(text)
-    partial.replace(out)
+    write_whole(out, text)
     Console().print(f'report: {out}', highlight=False)
 
 

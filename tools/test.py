@@ -28,6 +28,7 @@ from mmseg_infopro.commands import (
     parse_in_job,
 )
 from mmseg_infopro.config.read import choose_work_dir, read_config
+from mmseg_infopro.files.outputs import check_output
 from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.evaluation import TTA_MODES, prepare_testing
 
@@ -75,6 +76,7 @@ def print_metrics(metrics: dict[str, float], mode: str) -> None:
 @command
 def main() -> None:
     args = parse_args()
+    check_output('--out', args.out, makes_folder=True, inputs=[Path(args.checkpoint)])
     cfg = read_config(args.config, args.cfg_options)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher

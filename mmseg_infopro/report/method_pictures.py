@@ -10,6 +10,7 @@ from ..config.methods import Method
 from ..local.infopro_heads import default_heads
 from ..local.schedule import Pass
 from ..local.schedules import build_schedule
+from .figures import save_figure
 
 NUM_MODULES = 3
 MAX_ITERS = 9
@@ -71,7 +72,7 @@ def draw_method(name: str, method: Method, file: Path) -> None:
     axes.set_xlim(left, NUM_MODULES * (WIDTH + GAP) - GAP + 0.4)
     axes.set_ylim(-(len(rows) - 1) * row_height - row_height / 2 - 0.1, 1.05)
     axes.set_axis_off()
-    figure.savefig(file, dpi=90)
+    save_figure(figure, file, dpi=90)
 
 
 def _left(module: int) -> float:

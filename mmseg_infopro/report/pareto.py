@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..measure.sizes import table_unit
+from .figures import save_figure
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 
@@ -86,7 +87,7 @@ def draw_tradeoff(
     positions = [(point.cost, point.num_bytes / size) for point in points]
     lines = [*_stairs(pareto_front(points), size), *_spreads(points, size)]
     place_labels(figure, axes, positions, [point.label for point in points], lines)
-    figure.savefig(file, dpi=150)
+    save_figure(figure, file, dpi=150)
 
 
 def _stairs(front: Sequence[Point], size: float) -> list[Line]:

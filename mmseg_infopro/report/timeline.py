@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ..measure.peaks import DryStep
 from ..measure.sizes import table_unit
+from .figures import save_figure
 
 NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""
@@ -20,7 +21,7 @@ def draw_timelines(
     steps: Mapping[str, DryStep], file: Path, title: str = '', cap: int | None = None
 ) -> None:
     """Draw :func:`timeline_figure` into a ``.png`` or ``.svg``."""
-    timeline_figure(steps, title, cap).savefig(file, dpi=150)
+    save_figure(timeline_figure(steps, title, cap), file, dpi=150)
 
 
 def timeline_figure(

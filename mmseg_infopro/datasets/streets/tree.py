@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...files.whole import write_whole
 from ..parallel import in_parallel
 from .render import Image8, render
 from .scene import build_scene
@@ -109,6 +109,8 @@ def write_streets(
     Raises:
         ValueError: The folder holds something else.
     """
+    if workers < 0:
+        raise ValueError(f'workers must be 0 (no extra process) or more, got {workers}')
     if _is_complete(root, settings):
         return False
     root.mkdir(parents=True, exist_ok=True)
@@ -145,6 +147,5 @@ def _is_complete(root: Path, settings: StreetSettings) -> bool:
 
 
 def _write_manifest(root: Path, settings: StreetSettings, *, complete: bool) -> None:
-    temporary = root / f'.{MANIFEST}.tmp'
-    temporary.write_text(json.dumps({'settings': asdict(settings), 'complete': complete}, indent=2))
-    os.replace(temporary, root / MANIFEST)
+    content = {'settings': asdict(settings), 'complete': complete}
+    write_whole(root / MANIFEST, json.dumps(content, indent=2))

@@ -1,0 +1,49 @@
+"""The files that a config consists of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmseg_infopro.config.bases import check_config_output, config_files
+
+LAZY = """
+from mmengine.config import read_base
+with read_base():
+    from .models.net import *
+    from ..top import schedule
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / 'c/models').mkdir(parents=True)
+    for name, text in {
+        'top.py': 'schedule = 1',
+        'c/models/net.py': 'model = dict()',
+        'c/lazy.py': LAZY,
+        'c/one.py': "_base_ = './lazy.py'",
+        'c/two.py': "_base_ = ['one.py', 'mmseg::a/b.py']\nx = './top.py'",
+    }.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_bases_of_bases_are_found(folder: Path) -> None:
+    names = {str(path.relative_to(folder.resolve())) for path in config_files(folder / 'c/two.py')}
+    assert names == {'c/two.py', 'c/one.py', 'c/lazy.py', 'c/models/net.py', 'top.py'}
+
+
+@pytest.mark.parametrize('name', ['c/two.py', 'c/one.py', 'c/models/net.py'])
+def test_a_config_does_not_replace_what_it_inherits_from(folder: Path, name: str) -> None:
+    with pytest.raises(ValueError, match='would inherit from itself'):
+        check_config_output('--out', folder / name, str(folder / 'c/two.py'), force=True)
+
+
+def test_a_new_config_is_python(folder: Path) -> None:
+    config = str(folder / 'c/two.py')
+    check_config_output('--out', folder / 'new/three.py', config, force=False)
+    check_config_output('--out', None, config, force=False)
+    with pytest.raises(ValueError, match=r'--out must end in \.py'):
+        check_config_output('--out', folder / 'three.json', config, force=False)
