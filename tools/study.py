@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -108,7 +109,12 @@ def main() -> int:
     if args.report:
         report(args, console)
         return 0
-    return train(args, console)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: runs stop and save
+    try:
+        return train(args, console)
+    except KeyboardInterrupt:
+        console.print('stopped: the same command goes on where the runs are')
+        return 130
 
 
 if __name__ == '__main__':

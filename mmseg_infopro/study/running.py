@@ -144,6 +144,7 @@ def _start(study: Study, run: Run) -> subprocess.Popen:
             env={**os.environ, **threads, 'PYTHONPATH': str(study.root)},
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C stops the study, and that its runs
         )
 
 
