@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 from torch.library import Library
 from torch.optim import Optimizer
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode as _DispatchMode
 from torch.utils._pytree import (
     tree_flatten,
     tree_leaves,
@@ -58,6 +58,14 @@ READ_DEVICE = torch.ops.prim.device.default
 """What reads the device of a fake tensor, as autograd does of every input."""
 READ_VALUE = torch.ops.aten._local_scalar_dense.default
 """What ``Tensor.item`` runs."""
+
+
+class TorchDispatchMode(_DispatchMode):
+    """torch's, whose methods torch.compile may look into: to hide each call from it takes time."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 def schema_arguments(func: Any) -> Sequence[Any]:
@@ -107,6 +115,11 @@ def in_backward_pass() -> bool:
 def at_end_of_backward(callback: Callable[[], None]) -> None:
     """Let autograd's engine call this when the backward pass that it runs has ended well."""
     torch.autograd.Variable._execution_engine.queue_callback(callback)
+
+
+def own_buffers(layer: nn.Module) -> dict[str, Tensor | None]:
+    """Return a layer's own buffers by name; to set one in it takes less time than by attribute."""
+    return layer._buffers
 
 
 def direct_parts(layer: nn.Module) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

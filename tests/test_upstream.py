@@ -230,3 +230,18 @@ def test_no_other_file_uses_private_names() -> None:
     files = [file for file in PACKAGE.rglob('*.py') if file.name != 'upstream.py']
     found = {file.stem: private_names(ast.parse(file.read_text())) for file in files}
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_a_buffer_set_in_the_table_is_the_layers() -> None:
+    norm = nn.BatchNorm2d(2)
+    buffers = upstream.own_buffers(norm)
+    buffers['running_mean'] = torch.ones(2)
+    assert torch.equal(norm.running_mean, torch.ones(2))  # type: ignore[arg-type]
+
+
+def test_modes_are_not_hidden_from_the_compiler_call_by_call() -> None:
+    class Mode(upstream.TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            return func(*args, **(kwargs or {}))
+
+    assert not hasattr(Mode.__torch_dispatch__, '__wrapped__')

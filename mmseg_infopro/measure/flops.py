@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from torch.utils.flop_counter import flop_registry
@@ -22,6 +23,7 @@ FLOP_FORMULAS: dict[Any, Callable[..., int]] = {
 }
 
 
+@cache
 def is_compute(func: Any) -> bool:
     """Whether an operation is a convolution, a matrix product or an attention."""
     return func.overloadpacket in FLOP_FORMULAS

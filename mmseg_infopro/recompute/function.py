@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..measure.flops import is_compute
 from ..upstream import (
     TorchDispatchMode,
+    own_buffers,
     schema_arguments,
     storage_id,
     tree_flatten,
@@ -21,6 +22,9 @@ from ..upstream import (
 )
 from .operations import Saved, operation_name, saved_indices, storages_of
 from .saved_tensors import SavedTensors
+
+BATCH_NORM = nn.BatchNorm2d.forward
+"""In training it only writes to its buffers, as that of synchronized ones, and needs no counter."""
 
 
 def recompute(
@@ -110,16 +114,20 @@ class _FirstRun(TorchDispatchMode):
     ) -> Any:
         """Run the operation; keep its output if that is chosen."""
         kwargs = kwargs or {}
-        if self.kept and (names := _written_names(func)):
-            given = _arguments(func, args, kwargs)
-            self._copy_before([given[name] for name in names])
+        if self.kept and (written := _written(func)):
+            for place in written:
+                self._copy_before(_argument(place, args, kwargs))
         result = func(*args, **kwargs)
         if is_compute(func):
             if self.count in self.chosen:
                 _check_name(self.chosen, self.count, func)
             if self.count in self.chosen and not _is_random(func, args, kwargs):
                 # Detached, or it would hold its own graph.
-                self.kept[self.count] = tree_map_only(Tensor, Tensor.detach, result)
+                is_tensor = isinstance(result, Tensor)
+                kept = (
+                    result.detach() if is_tensor else tree_map_only(Tensor, Tensor.detach, result)
+                )
+                self.kept[self.count] = kept
                 self.index_of |= dict.fromkeys(storages_of(result), self.count)
             self.count += 1
         return result
@@ -128,11 +136,11 @@ class _FirstRun(TorchDispatchMode):
         """Return the number of the operation whose kept output a tensor is or is part of."""
         return self.index_of.get(storage_id(tensor.untyped_storage()))
 
-    def _copy_before(self, written: Iterable[Any]) -> None:
+    def _copy_before(self, written: Any) -> None:
         for storage in storages_of(written):
             index = self.index_of.pop(storage, -1)
             if index in self.kept:
-                self.kept[index] = tree_map_only(Tensor, Tensor.clone, self.kept[index])
+                self.kept[index] = _map_tensors(Tensor.clone, self.kept[index])
 
     def release(self, result: Any) -> None:
         """Leave what the function returns to its caller, who may write to it."""
@@ -172,36 +180,68 @@ class _SecondRun(TorchDispatchMode):
 @contextmanager
 def unchanged_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Context in which layers update copies of their own buffers, which are then thrown away."""
-    buffers = [list(module.named_buffers(recurse=False)) for module in modules]
+    before = [(buffers, dict(buffers)) for buffers in map(own_buffers, modules)]
+    spare: dict[Any, Tensor] = {}
     try:
-        for module, named in zip(modules, buffers, strict=True):
-            for name, buffer in named:
-                setattr(module, name, buffer.clone())
+        for module, (buffers, values) in zip(modules, before, strict=True):
+            for name, value in values.items():
+                if value is not None:
+                    buffers[name] = _stand_in(module, name, value, spare)
         yield
     finally:
-        for module, named in zip(modules, buffers, strict=True):
-            for name, buffer in named:
-                setattr(module, name, buffer)
+        for buffers, values in before:
+            buffers.update(values)
 
 
-def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    arguments = schema_arguments(func)
-    defaults = {argument.name: argument.default_value for argument in arguments}
-    return defaults | dict(zip(defaults, args, strict=False)) | kwargs
+def _stand_in(module: nn.Module, name: str, buffer: Tensor, spare: dict[Any, Tensor]) -> Any:
+    """Return what may be updated in the place of a buffer; norms that only write to it share."""
+    is_plain = type(module).forward is BATCH_NORM
+    is_norm = is_plain or type(module) is nn.SyncBatchNorm
+    if not is_norm or not module.training or module.momentum is None:
+        return buffer.clone()
+    if name == 'num_batches_tracked':
+        return None if is_plain else buffer.clone()
+    key = buffer.shape, buffer.dtype, buffer.device
+    if key not in spare:
+        spare[key] = buffer.clone()
+    return spare[key]
+
+
+def _map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
+    if isinstance(values, Tensor):  # most are, and a nest takes longer
+        return function(values)
+    return tree_map_only(Tensor, function, values)
+
+
+Place = tuple[int, str, Any]
+"""Of an argument: its position, name and default value."""
+
+
+def _argument(place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    position, name, default = place
+    return args[position] if position < len(args) else kwargs.get(name, default)
 
 
 # Cached: reading a schema or tags takes longer than a small operation.
 @cache
-def _written_names(func: Any) -> tuple[str, ...]:
-    arguments = schema_arguments(func)
-    return tuple(a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write)
+def _written(func: Any) -> tuple[Place, ...]:
+    return tuple(
+        (position, a.name, a.default_value)
+        for position, a in enumerate(schema_arguments(func))
+        if a.alias_info is not None and a.alias_info.is_write
+    )
 
 
 @cache
-def _is_seeded(func: Any) -> bool:
-    return torch.Tag.nondeterministic_seeded in func.tags
+def _dropout_rate(func: Any) -> Place | None:
+    """Return where an operation that draws random numbers takes the rate of its dropout."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return None
+    names = [argument.name for argument in schema_arguments(func)]
+    return (names.index('dropout_p'), 'dropout_p', 0.0) if 'dropout_p' in names else (999, '', 1.0)
 
 
 def _is_random(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether it draws random numbers: unless it did so again, later ones would be others."""
-    return _is_seeded(func) and _arguments(func, args, kwargs).get('dropout_p', 1.0) > 0
+    place = _dropout_rate(func)
+    return place is not None and _argument(place, args, kwargs) > 0

@@ -182,5 +182,8 @@ class _Recorder(TorchDispatchMode):
 
 def storages_of(values: Any) -> dict[int, torch.UntypedStorage]:
     """Return the storages of all tensors in a nest, by address."""
+    if isinstance(values, Tensor):  # most are
+        storage = values.untyped_storage()
+        return {storage_id(storage): storage}
     tensors: Iterable[Tensor] = (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
     return {storage_id(tensor.untyped_storage()): tensor.untyped_storage() for tensor in tensors}

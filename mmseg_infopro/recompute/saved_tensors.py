@@ -18,6 +18,10 @@ NEGLIGIBLE = 1 / 64
 """Tensors below this share of a function's inputs are kept, as the statistics of a norm."""
 
 
+Held = tuple[Tensor, int]
+"""A tensor that autograd holds as it is, and how often it had been written to."""
+
+
 class SavedTensors:
     """The saved tensors of one call of a function, in place of ``torch.utils.checkpoint``.
 
@@ -47,7 +51,7 @@ class SavedTensors:
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         self.negligible = NEGLIGIBLE * sum(tensor.nbytes for tensor in tensors)
         self.surroundings = Surroundings(tensors)
-        self.slots: list[weakref.ref[_Slot]] = []
+        self.slots: list[Callable[[], _Slot | None]] = []
         self.values = [None if isinstance(value, Tensor) else value for value in inputs]
         self.positions = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
         self.sources = {_place(tensor): i for i, tensor in enumerate(tensors)}
@@ -77,16 +81,32 @@ class SavedTensors:
             if lasting and tensor is not None and _place(tensor) == slot.place:
                 slot.tensor = tensor.detach()
 
-    def _pack(self, tensor: Tensor) -> _Slot:
-        slot = _Slot(tensor, self.sources.get(_place(tensor)), self.number_of(tensor))
-        is_parameter = isinstance(tensor, nn.Parameter)
-        is_small = tensor.untyped_storage().nbytes() <= self.negligible
-        if slot.source is None and (is_parameter or is_small or slot.number is not None):
+    def _pack(self, tensor: Tensor) -> _Slot | Held:
+        if _is_parameter(tensor) or self._is_negligible(tensor):
+            self.slots.append(_nothing)
+            return tensor, version(tensor)
+        place = _place(tensor)
+        slot = _Slot(tensor, place, self.sources.get(place), self.number_of(tensor))
+        if slot.source is None and slot.number is not None:
             slot.tensor = tensor.detach()
         self.slots.append(weakref.ref(slot))
         return slot
 
-    def _unpack(self, slot: _Slot) -> Tensor:
+    def _is_negligible(self, tensor: Tensor) -> bool:
+        """Whether it is small and has no graph, which holding it would close to a cycle."""
+        is_small = tensor.nbytes <= self.negligible and not tensor.requires_grad
+        return is_small and tensor.untyped_storage().nbytes() <= self.negligible
+
+    def _unpack(self, packed: _Slot | Held) -> Tensor:
+        if isinstance(packed, tuple):
+            tensor, before = packed
+            if version(tensor) != before:
+                raise RuntimeError(
+                    'a parameter or a small tensor that the backward pass needs was written to '
+                    f'in place: it is of shape {tuple(tensor.shape)}'
+                )
+            return tensor
+        slot = packed
         if slot.number is not None:
             self.kept.pop(slot.number, None)
         if not slot.is_there():
@@ -134,8 +154,10 @@ class _Slot:
         number: Of the operation that it is a kept output of, if any.
     """
 
-    def __init__(self, tensor: Tensor, source: int | None, number: int | None) -> None:
-        self.place, self.kind, self.version = _place(tensor), _kind(tensor), version(tensor)
+    def __init__(
+        self, tensor: Tensor, place: tuple[Any, ...], source: int | None, number: int | None
+    ) -> None:
+        self.place, self.kind, self.version = place, _kind(tensor), version(tensor)
         self.storage = weakref.ref(tensor.untyped_storage())
         self.tensor: Tensor | None = None
         self.source, self.number = source, number
@@ -176,7 +198,7 @@ class _Filler:
 
     def pack(self, tensor: Tensor) -> Tensor:
         """Take a tensor; the graph of the second run keeps it as it is."""
-        tensor = tensor.detach() if tensor.requires_grad else tensor
+        tensor = tensor.detach() if tensor.requires_grad and not _is_parameter(tensor) else tensor
         slot = self.missing.get(self.count)
         if slot is not None:
             slot.fill(tensor)
@@ -194,6 +216,17 @@ class _Save(torch.autograd.Function):
         """Save all but the anchor, which requires a gradient so that there is a node."""
         ctx.save_for_backward(*tensors)
         return anchor.clone()
+
+
+def _nothing() -> None:
+    """Stands for the slot of a tensor that needs none."""
+
+
+def _is_parameter(tensor: Tensor) -> bool:
+    # A fake parameter is one by what it says; to ask takes time.
+    return type(tensor) is nn.Parameter or (
+        type(tensor) is not Tensor and isinstance(tensor, nn.Parameter)
+    )
 
 
 def _place(tensor: Tensor) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmseg_infopro.measure import flops
 from mmseg_infopro.measure.dry_step import peak_beyond
 from mmseg_infopro.measure.tracker import MemoryTracker
-from mmseg_infopro.recompute.function import recompute
+from mmseg_infopro.recompute.function import recompute, unchanged_buffers
 from mmseg_infopro.recompute.operations import measure_activations
 from mmseg_infopro.recompute.surroundings import Surroundings
 
@@ -335,3 +335,28 @@ def test_a_device_whose_random_numbers_are_not_known_is_refused():
         x = torch.empty(2, 3, device='xpu')
     with pytest.raises(ValueError, match=r'one of cpu, cuda, meta, got xpu: set local.recompute='):
         Surroundings([x])
+
+
+@pytest.mark.parametrize('kind', [nn.BatchNorm2d, nn.SyncBatchNorm])
+@pytest.mark.parametrize('momentum', [0.1, None])
+@pytest.mark.parametrize('training', [True, False])
+def test_a_second_run_of_a_norm_is_the_first_and_leaves_its_buffers(kind, momentum, training):
+    norm, x = kind(3, momentum=momentum).train(training), torch.randn(2, 3, 4, 4)
+    buffers = list(norm.buffers())
+    first = norm(x)
+    values = [buffer.clone() for buffer in buffers]
+    if training or kind is nn.BatchNorm2d:
+        with unchanged_buffers([norm]):
+            second = norm(x)
+        assert torch.equal(first, second) or momentum is None
+    assert all(map(torch.equal, values, buffers))
+    assert [id(buffer) for buffer in norm.buffers()] == [id(buffer) for buffer in buffers]
+
+
+def test_a_parameter_that_is_written_to_before_the_backward_pass_is_named():
+    layer, x = nn.Conv2d(4, 4, 1), torch.randn(2, 4, 8, 8, requires_grad=True)
+    result = recompute(lambda x: layer(x).relu(), x, saved='cheap')
+    with torch.no_grad():
+        layer.weight.add_(1)
+    with pytest.raises(RuntimeError, match=r'written to in place: it is of shape \(4, 4, 1, 1\)'):
+        result.sum().backward()
