@@ -31,6 +31,7 @@ from mmseg_infopro.commands import (
     config_parser,
     progress_bar,
 )
+from mmseg_infopro.config.answers import what_lowers_it
 from mmseg_infopro.config.arguments import add_method_argument, add_recipe_argument, apply_method
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
@@ -57,6 +58,7 @@ def parse_args() -> argparse.Namespace:
     add_method_argument(parser)
     add_recipe_argument(parser)
     parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
+    parser.add_argument('--brief', action='store_true', help='do not try what would lower the peak')
     parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')
     return parser.parse_args()
 
@@ -72,6 +74,15 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
         peaks_in_update=step.peaks_in_update,
         flops=step.flops,
     )
+
+
+def advise(trials: dict[str, Config], steps: dict[str, DryStep]) -> None:
+    """Say, of the local row with the smallest peak, where that is and what would lower it."""
+    cut = {name: step for name, step in steps.items() if name in trials and step.module_peaks()}
+    if cut:
+        name = min(cut, key=lambda name: cut[name].peak.total)
+        sentence = what_lowers_it(trials[name], cut[name])
+        Console().print(f'{name}: {sentence}', highlight=False, soft_wrap=True)
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -137,6 +148,8 @@ def main() -> None:
                         row[key] = getattr(real, key) if row is rows[before] else None
             advance()
     show(rows)
+    if not args.brief:
+        advise(trials, steps)
     if args.json:
         write_whole(args.json, json.dumps(rows, indent=2) + '\n')
     if args.picture:

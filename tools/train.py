@@ -24,11 +24,13 @@ from mmseg_infopro.commands import (
     traceback_in_log,
 )
 from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
+from mmseg_infopro.config.helpful import with_helpful_modules
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import PicturesHook, ProgressHook, explained_out_of_memory
-from mmseg_infopro.parallel import process_group
+from mmseg_infopro.parallel import on_main_process, process_group
 from mmseg_infopro.run.console import quieten, show_module_losses
 from mmseg_infopro.run.faults import explained_faults
+from mmseg_infopro.run.prediction import log_prediction
 from mmseg_infopro.run.runner import InfoProRunner
 from mmseg_infopro.run.training import prepare_training
 from mmseg_infopro.run.work_dir import own_work_dir
@@ -37,6 +39,9 @@ from mmseg_infopro.run.work_dir import own_work_dir
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__, f'{CONFIG}; configs are code, run only what you trust')
     add_partition_arguments(parser)
+    parser.add_argument(
+        '--force', action='store_true', help='keep a --num-modules that saves nothing'
+    )
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--resume', action='store_true', help='go on from the last checkpoint in the work dir'
@@ -68,11 +73,15 @@ def main() -> None:
     if args.amp:
         use_amp(cfg)
     cfg = apply_partition_arguments(cfg, args)
+    asks = args.num_modules is not None or args.boundaries is not None
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher
     group = process_group(args.launcher, cfg.get('env_cfg'))
     with group, own_work_dir(cfg), explained_faults(cfg):
+        if asks and args.method is None:
+            cfg = on_main_process(lambda: with_helpful_modules(cfg, args.force))
         cfg = prepare_training(cfg, args.resume)
+        log_prediction(cfg)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')
         if pictures is not None:

@@ -156,6 +156,24 @@ def use_default_recipe(cfg: Config) -> None:
     _set(cfg, RECIPES[DEFAULT])
 
 
+def recipe_of(cfg: Config) -> str:
+    """Return the word of a config: the last one of which it has all that fits it."""
+    has = [word for word, recipe in RECIPES.items() if all(_has(cfg, n) for n in recipe.levers)]
+    return has[-1]
+
+
+def _has(cfg: Config, name: str) -> bool:
+    lever = LEVERS[name]
+    if not lever.fits(cfg):
+        return True
+    for key, value in lever.settings.items():
+        found = _holder(cfg, key).get(_name(key))
+        is_plan = value == 'auto' and isinstance(found, (list, tuple))
+        if found != value and not is_plan:
+            return False
+    return True
+
+
 def _set(cfg: Config, recipe: Recipe) -> None:
     for name in recipe.levers:
         if LEVERS[name].fits(cfg):

@@ -199,17 +199,17 @@ def limit_allocator(memory_cap: int, margin: int, predicted: int | None = None) 
 def predict_peak(cfg: Config) -> int:
     """Return the peak bytes of a training step of a config; random numbers stay as they were."""
     cfg = deepcopy(cfg)
-    cfg.model = _unsynchronized(cfg.model)
+    cfg.model = unsynchronized(cfg.model)
     return config_peak(cfg).total
 
 
-def _unsynchronized(value: Any) -> Any:
+def unsynchronized(value: Any) -> Any:
     """Replace synchronized batch norm, which would wait for processes that take no dry step."""
     if isinstance(value, dict):
-        copy = type(value)({key: _unsynchronized(item) for key, item in value.items()})
+        copy = type(value)({key: unsynchronized(item) for key, item in value.items()})
         if copy.get('type') in ('SyncBN', 'MMSyncBN'):
             copy['type'] = 'BN'
         return copy
     if isinstance(value, (list, tuple)):
-        return type(value)(_unsynchronized(item) for item in value)
+        return type(value)(unsynchronized(item) for item in value)
     return value

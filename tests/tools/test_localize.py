@@ -38,7 +38,8 @@ def test_a_file_is_inherited_by_its_relative_path(run_at_root, tmp_path):
     base.parent.mkdir()
     base.write_text(f"_base_ = '{BASE}'\n")
     out = tmp_path / 'local.py'
-    assert run_at_root('localize', base, '--boundaries', 'layer2.0', '-o', out).status == 0
+    result = run_at_root('localize', base, '--boundaries', 'layer2.0', '-o', out, '--brief')
+    assert result.status == 0, result.err
     assert "_base_ = 'configs/plain.py'" in out.read_text()
     assert read_config(str(out)).model.local.boundaries == ['layer2.0']
 

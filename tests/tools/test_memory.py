@@ -1,6 +1,7 @@
 """``tools/memory.py`` as a user calls it."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def test_it_compares_local_modules_with_what_a_user_would_pick_instead(run_at_ro
     assert all(len(row['module_peaks']) == len(row['boundaries']) + 1 for row in rows[2:])
     assert '100.0%' in result.out
     assert "K=2: boundaries=['" in result.out
+    assert re.search(r'^K=3: the peak, [\d.]+ MiB, is in local module', result.out, re.MULTILINE)
     assert Image.open(picture).width > 500
 
 
@@ -38,7 +40,9 @@ def test_batch_crop_and_precision_can_be_changed(run_at_root, tmp_path):
     totals = []
     for changes in ([], ['--batch-size', 8], ['--crop', 96, 128, '--amp', 'bfloat16']):
         figures = tmp_path / 'peaks.json'
-        result = run_at_root('memory', CONFIG, '--num-modules', 2, '--json', figures, *changes)
+        result = run_at_root(
+            'memory', CONFIG, '--num-modules', 2, '--json', figures, '--brief', *changes
+        )
         assert result.status == 0, result.err
         totals.append(json.loads(figures.read_text())[0]['total'])
     as_it_is, more_images, smaller = totals
@@ -80,7 +84,7 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
     monkeypatch.setattr(timing, 'real_config_step', Step)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: None)
-    outcome = run('memory', config, '--device', 'cuda', '--json', 'm.json')
+    outcome = run('memory', config, '--device', 'cuda', '--json', 'm.json', '--brief')
     assert outcome.status == 0, outcome.err
     rows = json.loads((tmp_path / 'm.json').read_text())
     failures = [row['failure'] for row in rows]

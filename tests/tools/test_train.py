@@ -47,7 +47,10 @@ def test_resume_needs_a_checkpoint(config: Path, run: Run) -> None:
 
 def test_options_replace_the_partition(config: Path, run: Run, tmp_path: Path) -> None:
     options = 'model.local.num_modules=4', 'train_cfg.max_iters=1', 'default_hooks.checkpoint=None'
-    assert run('train', config, '--work-dir', 'run', '--cfg-options', *options).status == 0
+    outcome = run('train', config, '--work-dir', 'run', '--cfg-options', *options)
+    assert outcome.status == 0
+    assert outcome.out.count('predicted peak of a step: ') == 1
+    assert 'MiB of end-to-end training' in outcome.out
     local = Config.fromfile(tmp_path / 'run' / config.name).model.local
     assert len(local.boundaries) == 3
     assert 'num_modules' not in local
