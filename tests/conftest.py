@@ -1,5 +1,6 @@
 """Every test runs in mmseg's registry scope."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,10 @@ from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
 import mmseg_infopro  # noqa: F401
+from mmseg_infopro.files.cache import VARIABLE
 from mmseg_infopro.local.streams import SEED
+
+os.environ[VARIABLE] = 'off'  # measure, in the commands that tests start too
 
 
 @pytest.fixture(autouse=True)

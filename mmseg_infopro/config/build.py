@@ -36,11 +36,16 @@ def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:
     """Build the config's model uncut, K=1, without pretrained weights."""
+    return build_model(end_to_end_model(cfg))
+
+
+def end_to_end_model(cfg: Config) -> ConfigDict:
+    """Return the config's model as a config, uncut and without pretrained weights."""
     model_cfg = without_pretrained(cfg.model)
     if 'local' in model_cfg:
         chunks = bool((model_cfg.local or {}).get('chunked_losses'))
         model_cfg.local = ConfigDict(num_modules=1, chunked_losses=chunks)
-    return build_model(model_cfg)
+    return model_cfg
 
 
 def has_context(local: Mapping[str, Any] | None) -> bool:

@@ -7,6 +7,7 @@ from copy import deepcopy
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmseg.models.segmentors import EncoderDecoder
 
 from ..local.processes import BUCKET_CAP_MB
 from ..local.settings import LocalSettings, check_num_modules
@@ -16,9 +17,10 @@ from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
-from .build import build_end_to_end
+from .build import build_end_to_end, end_to_end_model
 from .edit import set_global_recompute, set_partition, set_recompute
 from .explain import explained_failure, nothing_fits
+from .recall import recalled
 from .remedy import what_would_fit
 from .step import step_shape, updates_per_module
 from .trials import Fit, plain_trials, recomputing_trials
@@ -142,21 +144,34 @@ def smallest_fit(cfg: Config, settings: LocalSettings) -> Fit:
     return fit
 
 
-def measure_config(cfg: Config, settings: LocalSettings) -> StepBytes:
-    """Measure the units and heads of a config's model, for its own step."""
-    shape = step_shape(cfg)
-    with undrawn_weights():
-        model = build_end_to_end(cfg)
-    with explained_failure(shape):
-        return measure_step(
-            model,
-            settings.heads,
-            model.head_defaults(),
-            shape,
-            settings.recompute,
-            updates_per_module(cfg, settings),
-            settings.context,
-        )
+def measure_config(
+    cfg: Config, settings: LocalSettings, model: EncoderDecoder | None = None
+) -> StepBytes:
+    """Measure the units and heads of a config's model, for its own step.
+
+    Args:
+        cfg: The config.
+        settings: Its ``model.local``.
+        model: Its model, uncut, where the caller has it already.
+    """
+    shape, updates = step_shape(cfg), updates_per_module(cfg, settings)
+
+    def measure() -> StepBytes:
+        with undrawn_weights():
+            uncut = model or build_end_to_end(cfg)
+        with explained_failure(shape):
+            return measure_step(
+                uncut,
+                settings.heads,
+                uncut.head_defaults(),
+                shape,
+                settings.recompute,
+                updates,
+                settings.context,
+            )
+
+    asked = settings.heads, settings.recompute, updates, settings.context
+    return recalled(StepBytes, ('units', end_to_end_model(cfg), shape, *asked), measure)
 
 
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 from mmengine.config import Config
 
@@ -16,10 +16,9 @@ from ..planning.choosing import choose_boundaries
 from .build import SEGMENTORS, build_end_to_end, is_local
 from .caps import card_bytes
 from .edit import enforce_cap, fill_image_range, set_partition
-from .explain import explained_failure
-from .fit_cap import fit_cap, set_fit, smallest_fit
+from .fit_cap import fit_cap, measure_config, set_fit, smallest_fit
 from .phases import fill_max_iters, fit_run_to_schedule
-from .step import own_wrapper, step_shape, updates_per_module
+from .step import own_wrapper, step_shape
 from .writing import warn_of_another_step
 
 
@@ -69,9 +68,8 @@ def resolve(cfg: Config) -> Config:
         shape = None if settings.boundaries is not None else step_shape(cfg)
         with undrawn_weights():
             model = build_end_to_end(cfg)
-        settings = replace(settings, update_per_module=updates_per_module(cfg, settings))
-        with explained_failure(shape) if shape else nullcontext():
-            boundaries = choose_boundaries(model, settings, model.head_defaults(), shape)
+        measure = partial(measure_config, cfg, settings, model)
+        boundaries = choose_boundaries(model, settings, model.head_defaults(), shape, measure)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
     fit_run_to_schedule(cfg)

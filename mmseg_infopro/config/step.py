@@ -29,6 +29,7 @@ from .explain import explained_failure
 from .pipelines import as_size, largest, training_size, training_transforms
 from .places import named
 from .pretrained import without_pretrained
+from .recall import recalled
 from .walk import type_name
 
 
@@ -42,12 +43,16 @@ def dry_config_steps(cfg: Config) -> list[DryStep]:
     """
     model_cfg = without_pretrained(cfg.model)
     model_cfg.get('local', {}).pop('compile', None)  # a dry step runs eagerly
-    shape = step_shape(cfg)
-    with undrawn_weights():
-        model = build_model(model_cfg)
-    batch = partial(training_batch, shape)
-    with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-        return dry_steps(model, own_wrapper(cfg), batch, _kinds_of_step(model))
+    shape, wrapper = step_shape(cfg), own_wrapper(cfg)
+
+    def measure() -> list[DryStep]:
+        with undrawn_weights():
+            model = build_model(model_cfg)
+        batch = partial(training_batch, shape)
+        with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
+            return dry_steps(model, wrapper, batch, _kinds_of_step(model))
+
+    return recalled(list[DryStep], ('dry steps', model_cfg, wrapper, shape), measure)
 
 
 def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[None]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.logging import MMLogger
@@ -26,6 +26,7 @@ def choose_boundaries(
     settings: LocalSettings,
     head_defaults: Mapping[str, Any],
     shape: StepShape | None = None,
+    measure: Callable[[], StepBytes] | None = None,
 ) -> tuple[str, ...]:
     """Check the boundaries that ``settings`` asks for, or plan the ``num_modules`` it asks for.
 
@@ -35,6 +36,7 @@ def choose_boundaries(
         head_defaults: What the model fills in for local heads.
         shape: Of the training step. Without it the plan is for two images of the data
             preprocessor's size, since module peaks are almost proportional to the batch.
+        measure: Measures the step, where its measurement may be known already.
 
     Raises:
         ValueError: A boundary does not exist or is out of order, K does not fit the backbone, or
@@ -64,7 +66,21 @@ def choose_boundaries(
     if shape is None:
         size = getattr(model.data_preprocessor, 'size', None) or NOMINAL_CROP
         shape = StepShape(batch_size=2, crop=tuple(size))
-    step = measure_step(
+    step = measure() if measure else _measure(model, settings, head_defaults, shape)
+    boundaries = plan_boundaries(step, num_modules)
+    logger = MMLogger.get_current_instance()
+    logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}')
+    _warn_if_fewer_suffice(step, num_modules, max(module_peaks(step, boundaries)))
+    return tuple(boundaries)
+
+
+def _measure(
+    model: EncoderDecoder,
+    settings: LocalSettings,
+    head_defaults: Mapping[str, Any],
+    shape: StepShape,
+) -> StepBytes:
+    return measure_step(
         model,
         settings.heads,
         head_defaults,
@@ -73,11 +89,6 @@ def choose_boundaries(
         settings.update_per_module,
         settings.context,
     )
-    boundaries = plan_boundaries(step, num_modules)
-    logger = MMLogger.get_current_instance()
-    logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}')
-    _warn_if_fewer_suffice(step, num_modules, max(module_peaks(step, boundaries)))
-    return tuple(boundaries)
 
 
 def _warn_if_fewer_suffice(step: StepBytes, num_modules: int, peak: int) -> None:

@@ -89,7 +89,7 @@ class Ways:
             self.backward.repeat(num_options),
             np.full(num_ways * num_options, first),
             np.arange(num_ways).repeat(num_options),
-            np.tile(np.arange(num_options), num_ways),
+            np.broadcast_to(np.arange(num_options), (num_ways, num_options)).ravel(),
         )
 
 
@@ -128,14 +128,18 @@ def unbeaten(found: Sequence[Ways]) -> Ways:
     """Return the ways that no other one beats both in bytes and in cost, or in backward peaks."""
     columns = zip(*(vars(ways).values() for ways in found), strict=True)
     ways = Ways(*map(np.concatenate, columns))
-    ways = ways.take(np.lexsort((ways.backward, ways.cost, ways.held)))
-    chosen = [_thinned(_falls(ways.cost)), _thinned(_falls(ways.backward))]
-    return ways.take(np.unique(np.concatenate(chosen)))
+    order = np.argsort(ways.held, kind='stable')
+    chosen = [_thinned(_falls(ways.cost[order])), _thinned(_falls(ways.backward[order]))]
+    return ways.take(order[np.unique(np.concatenate(chosen))])
 
 
 def _falls(values: Ints) -> Ints:
     """Return where values are below all before."""
-    return np.flatnonzero(np.diff(np.minimum.accumulate(values), prepend=MOST) < 0)
+    least = np.minimum.accumulate(values)
+    falls = np.empty(len(values), bool)
+    falls[:1] = True
+    np.less(least[1:], least[:-1], out=falls[1:])
+    return np.flatnonzero(falls)
 
 
 def _thinned(chosen: Ints) -> Ints:

@@ -22,9 +22,16 @@ def largest(fits: Callable[[int], bool], start: int, fits_start: bool | None = N
         fits_start: What ``fits(start)`` is, if that is known.
     """
     fits = cache(fits)
-    low, high = 0, start
-    while fits_start if high == start and fits_start is not None else fits(high):
-        low, high = high, high + max(1, high // 2)
+    if fits(start) if fits_start is None else fits_start:
+        low, step = start, 1
+        while fits(low + step):
+            low, step = low + step, 2 * step
+        high = low + step
+    else:
+        high, step = start, 1
+        while high > step and not fits(high - step):
+            high, step = high - step, 2 * step
+        low = max(0, high - step)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
