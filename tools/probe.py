@@ -37,13 +37,14 @@ from mmseg_infopro.hooks.pictures import comparison_figure, make_example
 from mmseg_infopro.hooks.pictures_hook import evenly_spaced
 from mmseg_infopro.run.checkpoints import check_checkpoint
 from mmseg_infopro.run.weights import check_context, check_weights_fit, checkpoint_weights
-from mmseg_infopro.study.probe import Knowledge, Probes, evaluate_probes, train_probes
+from mmseg_infopro.study.probe import Knowledge, Probes, train_probes
 from mmseg_infopro.study.probe_report import (
     ProbedCheckpoint,
     probe_figure,
     probe_sentence,
     probe_table,
 )
+from mmseg_infopro.study.probe_scores import evaluate_probes
 
 
 def parse_args() -> argparse.Namespace:

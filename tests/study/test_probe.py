@@ -8,12 +8,11 @@ from mmengine.config import ConfigDict
 from mmseg_infopro.study.probe import (
     Knowledge,
     Probes,
-    Score,
-    evaluate_probes,
     largest_fall,
     train_probes,
 )
 from mmseg_infopro.study.probe_report import ProbedCheckpoint, probe_figure, probe_sentence
+from mmseg_infopro.study.probe_scores import Score, evaluate_probes
 from tests.models import HEADS, batch, build, model_config
 
 BOUNDARIES = ['layer1.0', 'layer2.1']
