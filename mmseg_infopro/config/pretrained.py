@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .walk import DROPPED, replaced, type_name, walk
+
+ZOOS = ('modelzoo://', 'torchvision://', 'open-mmlab://', 'openmmlab://', 'mmcls://')
+"""What mmengine looks up in lists of its own."""
+ALLOW_FEW = 'allow_few_weights'
+"""The key of a config that lets a run begin with few of the weights that it names."""
+INITIALIZERS = ('Pretrained', 'PretrainedInit')
+"""The name that is registered, and that of its class."""
 
 
 def without_pretrained(model_cfg: Any) -> Any:
@@ -14,7 +21,7 @@ def without_pretrained(model_cfg: Any) -> Any:
 
 
 def _untrained(cfg: dict[str, Any]) -> Any:
-    if type_name(cfg) == 'Pretrained':
+    if type_name(cfg) in INITIALIZERS:
         return DROPPED
     weights = cfg.get('pretrained')
     if weights is True:
@@ -28,12 +35,25 @@ def pretrained_files(model_cfg: Mapping[str, Any]) -> Iterator[str]:
     """Yield the files and URLs that a model config loads pretrained weights from.
 
     Names of a model zoo, as ``open-mmlab://resnet50_v1c``, are left to mmengine, which knows where
-    they lead.
+    they lead. All else is a file or a URL, whatever it looks like.
     """
+    for cfg, key in _names(model_cfg):
+        yield cfg[key]
+
+
+def rename_pretrained(model_cfg: Mapping[str, Any], rename: Callable[[str], str]) -> None:
+    """Change, in place, how a model config names the files of :func:`pretrained_files`."""
+    for cfg, key in _names(model_cfg):
+        cfg[key] = rename(cfg[key])
+
+
+def _names(model_cfg: Mapping[str, Any]) -> Iterator[tuple[Any, str]]:
+    """Yield each mapping that names pretrained weights, and the key."""
     for _, cfg in walk(model_cfg):
-        named = [cfg.get('pretrained')]
-        if type_name(cfg) == 'Pretrained':
-            named.append(cfg.get('checkpoint'))
-        for name in named:
-            if isinstance(name, str) and ('://' not in name or name.startswith('http')):
-                yield name
+        keys = ['pretrained', 'checkpoint_path']
+        if type_name(cfg) in INITIALIZERS:
+            keys.append('checkpoint')
+        for key in keys:
+            name = cfg.get(key)
+            if isinstance(name, str) and name and not name.startswith(ZOOS):
+                yield cfg, key

@@ -17,6 +17,7 @@ from ..local.settings import PARTITION_KEYS
 from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import bare_number
 from .edit import set_partition
+from .pretrained import ALLOW_FEW
 from .walk import type_name
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
@@ -77,7 +78,8 @@ def config_file(path: str) -> Path:
 
 def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
     """A value that a config file used while it was read has no effect any more."""
-    read = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline', 'auto_scale_lr'}
+    more = 'tta_model', 'tta_pipeline', 'auto_scale_lr', ALLOW_FEW
+    read = {*inspect.signature(Runner).parameters, *more}
     variables = [key for key in options if '.' not in key and key in cfg and key not in read]
     used = [key for key in variables if key not in ('find_unused_parameters', 'sync_bn')]
     if used:

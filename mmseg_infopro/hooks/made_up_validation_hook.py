@@ -8,7 +8,6 @@ from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
@@ -38,7 +37,7 @@ class MadeUpValidationHook(Hook):
             last = [_last(runner) if is_main_process() else '']
             broadcast_object_list(last)
             if last[0] != place:
-                print_log(f'the validation after {place} is made up', logger='current')
+                runner.logger.info(f'the validation after {place} is made up')
                 runner.val_loop.run()
 
     def after_val(self, runner: Runner) -> None:

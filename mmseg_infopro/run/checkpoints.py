@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from argparse import Namespace  # of the options that publishers trained with
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +12,25 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+from .layouts import read_safetensors, with_state_dict
+
+SCHEME = 'tensors://'
+"""Before a file's name: mmengine then loads its weights by :func:`load_tensors`."""
 
 
 def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str, Any]:
     """Opens a checkpoint with weights-only unpickling, tensors mapped from disk where possible.
 
-    mmengine falls back to full unpickling, which can run any code, so call this first. A plain
-    dictionary of tensors is accepted too, as mmengine does for `load_from`.
+    mmengine falls back to full unpickling, which can run any code, so call this first. Weights may
+    lie as mmengine has them, as a plain dictionary, or where other publishers put them, see
+    :func:`with_state_dict`; safetensors are read too.
 
     Args:
         path: A file, or an http(s) URL; that is downloaded to where torch and mmengine look it up.
+            Either may follow :data:`SCHEME`.
         for_resume: Whether training shall resume from it.
 
     Raises:
@@ -33,18 +42,23 @@ def check_checkpoint(path: str | Path, *, for_resume: bool = False) -> dict[str,
     try:
         check_sums(file)
         with _only_safe_globals():
-            checkpoint = torch.load(
-                file, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(file)
+            content = (
+                read_safetensors(file)
+                if file.suffix == '.safetensors'
+                else torch.load(
+                    file, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(file)
+                )
             )
     except Exception as error:  # damaged bytes make the unpickler raise nearly anything
         raise ValueError(_reason(file, str(error))) from error
-    if _holds_object_array(checkpoint):
+    if _holds_object_array(content):
         raise ValueError(
             f'checkpoint {file} holds numpy arrays of objects and was refused: their memory can '
             'be forged'
         )
-    if not isinstance(checkpoint, dict) or not _has_weights(checkpoint):
-        raise ValueError(f'{file} is not a checkpoint: it holds no state_dict')
+    checkpoint = with_state_dict(content)
+    if checkpoint is None:
+        raise ValueError(f'{file} is not a checkpoint: it holds no state_dict{_keys(content)}')
     missing = [k for k in ('meta', 'message_hub', 'optimizer') if k not in checkpoint]
     if for_resume and missing:
         raise ValueError(
@@ -73,6 +87,7 @@ def check_sums(file: Path) -> None:
 
 
 def _local_file(path: str) -> Path:
+    path = path.removeprefix(SCHEME)
     if not path.startswith(('http://', 'https://')):
         return Path(path).expanduser()
     file = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(path).path).name)
@@ -85,10 +100,38 @@ def _local_file(path: str) -> Path:
     return file
 
 
-def _has_weights(checkpoint: dict[str, Any]) -> bool:
-    if 'state_dict' in checkpoint:
-        return isinstance(checkpoint['state_dict'], dict) and len(checkpoint['state_dict']) > 0
-    return len(checkpoint) > 0 and all(isinstance(v, torch.Tensor) for v in checkpoint.values())
+def loadable(path: str) -> str:
+    """What mmengine loads the weights in a file by: its own name, or :data:`SCHEME` before it.
+
+    The latter where they lie in another place than mmengine looks for them, or in safetensors.
+    """
+    if path.startswith(SCHEME):
+        return path
+    checkpoint = check_checkpoint(path)
+    file = _local_file(path)
+    if file.suffix != '.safetensors':
+        with _only_safe_globals():
+            content = torch.load(
+                file, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(file)
+            )
+        if content.keys() == checkpoint.keys():
+            return path
+    return SCHEME + path
+
+
+@CheckpointLoader.register_scheme(prefixes=SCHEME)
+def load_tensors(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Loads for mmengine what :func:`check_checkpoint` opens, never by full unpickling."""
+    weights = check_checkpoint(filename)
+    state_dict = dict(weights.get('state_dict', weights))
+    if isinstance(map_location, (str, torch.device)):
+        state_dict = {name: weight.to(map_location) for name, weight in state_dict.items()}
+    return {**weights, 'state_dict': state_dict} if 'state_dict' in weights else state_dict
+
+
+def _keys(content: Any) -> str:
+    keys = [str(key) for key in content][:5] if isinstance(content, dict) else []
+    return f', but {", ".join(keys)}' if keys else ''
 
 
 def _reason(file: Path, error: str) -> str:
@@ -140,7 +183,7 @@ def _safe_globals() -> list[Any]:
     ]
     # Pickle protocol 2 calls builtins by their old name, and newer versions of torch translate it.
     methods = [_named(m, 'getattr', _statistics_method) for m in ('builtins', '__builtin__')]
-    return [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *functions, *methods]
+    return [Namespace, HistoryBuffer, np.ndarray, np.dtype, *dtypes, *functions, *methods]
 
 
 def _named(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from ..config.pretrained import without_pretrained
 from ..datasets import check_data
 from ..parallel import choose_model_wrapper
 from ..segmentors.chunked_argmax import check_keeps_logits
-from .checkpoints import check_checkpoint
+from .checkpoints import check_checkpoint, loadable
 from .weights import check_context, check_weights_fit, checkpoint_weights
 
 TTA_MODES = ('ms', 'ms-flip')
@@ -48,7 +48,7 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
     if 'local' in cfg.model:
         cfg.model.local = for_prediction(cfg.model.local)
     check_weights_fit(build_model(without_pretrained(cfg.model)), weights, checkpoint)
-    cfg.load_from, cfg.resume = checkpoint, False
+    cfg.load_from, cfg.resume = loadable(checkpoint), False
     if tta is not None:
         use_tta(cfg, tta)
     cfg.pop('model_wrapper_cfg', None)

@@ -14,11 +14,13 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..config.pretrained import ALLOW_FEW
 from ..files.whole import write_whole
 from ..hooks import ProgressHook, signals_noted
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
 from .console import quieten
+from .taken import check_pretrained
 
 
 @RUNNERS.register_module()
@@ -30,6 +32,13 @@ class InfoProRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         quieten(logger)
         return logger
+
+    def load_or_resume(self) -> None:
+        """Load as the parent does; what pretrained weights have filled is said, or refused."""
+        if self.cfg.get('load_from') is None and not self.cfg.get('resume'):
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            check_pretrained(model, self.cfg.get(ALLOW_FEW, False))
+        super().load_or_resume()
 
     @master_only
     def dump_config(self) -> None:

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 
 from ..config.build import build_model
 from ..config.own_hooks import use_own_hooks
-from ..config.pretrained import pretrained_files, without_pretrained
+from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
 from ..config.same_method import check_same_method
 from ..datasets import check_data
@@ -26,9 +26,10 @@ from ..parallel import (
     on_all_processes,
     on_main_process,
 )
-from .checkpoints import check_checkpoint
+from .checkpoints import check_checkpoint, loadable
 from .resume_point import find_resume_checkpoint, regular_checkpoints
-from .weights import checkpoint_weights
+from .taken import matching, say_taken
+from .weights import check_weights_fit, checkpoint_weights
 
 
 def prepare_training(cfg: Config, resume: bool) -> Config:
@@ -54,9 +55,7 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
     use_own_hooks(cfg)
     if checkpoint is not None:
-        check_partition(cfg, checkpoint_weights(checkpoint))
-        if cfg.get('resume'):
-            check_same_method(cfg.model.get('local'), checkpoint)
+        on_all_processes(lambda: check_weights(cfg, checkpoint))
     return cfg
 
 
@@ -84,8 +83,9 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
         if checkpoint is None:
             checkpoint = check_checkpoint(cfg.load_from, for_resume=cfg.get('resume', False))
         _note_finished(cfg, checkpoint)
-    for path in pretrained_files(cfg.model):
-        check_checkpoint(path)
+        if not cfg.get('resume'):
+            cfg.load_from = loadable(cfg.load_from)
+    rename_pretrained(cfg.model, loadable)
     check_data(cfg)
     return checkpoint
 
@@ -110,7 +110,28 @@ def check_unused(cfg: Config) -> None:
         )
 
 
-def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
+def check_weights(cfg: Config, checkpoint: Mapping[str, Any]) -> None:
+    """Check that a checkpoint's weights are those of the config's model.
+
+    A resume needs all of them, of the same method; a start says how many it takes, and needs half
+    of the model's.
+
+    Raises:
+        ValueError: They are others, or of another partition or method.
+    """
+    weights = checkpoint_weights(checkpoint)
+    with undrawn_weights():
+        model = build_model(without_pretrained(cfg.model))
+    check_partition(cfg, model, weights)
+    if cfg.get('resume'):
+        check_same_method(cfg.model.get('local'), checkpoint)
+        check_weights_fit(model, weights, cfg.load_from)
+    else:
+        taken = matching(model.state_dict(), weights)
+        say_taken(taken, cfg.load_from, cfg.get(ALLOW_FEW, False))
+
+
+def check_partition(cfg: Config, model: Any, weights: Mapping[str, Any]) -> None:
     """Check that weights to start from are of the config's partition, or that it may differ.
 
     Raises:
@@ -119,8 +140,6 @@ def check_partition(cfg: Config, weights: Mapping[str, Any]) -> None:
     local = cfg.model.get('local')
     if local is None or local.get('warm_start'):
         return
-    with undrawn_weights():
-        model = build_model(without_pretrained(cfg.model))
     check_same_partition(
         trained_boundaries(list(weights)),
         own_boundaries(model),

@@ -123,7 +123,7 @@ def test_a_checkpoint_is_of_the_partition_if_the_model_loads_it(
     weights = build(model_config(local=dict(boundaries=theirs))).state_dict()
     model = build(cfg.model)
     for check in (
-        lambda: check_partition(cfg, weights),
+        lambda: check_partition(cfg, model, weights),
         lambda: model.load_state_dict(dict(weights), strict=False),
     ):
         with nullcontext() if fits else pytest.raises(ValueError, match='is of the partition'):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -135,6 +136,39 @@ def test_hostile_pretrained_weights_are_not_run(
     outcome = run('train', config, '--cfg-options', *option.format(hostile).split())
     assert 'contains pickled code (posix.system)' in outcome.error
     assert not (hostile.parent / 'trace').exists()
+
+
+def test_what_only_looks_like_a_zoo_is_a_file(config: Path, hostile: Path, run: Run) -> None:
+    (hostile.parent / 'x:').mkdir()
+    hostile.rename(hostile.parent / 'x:/h.pth')
+    outcome = run('train', config, '--cfg-options', 'model.pretrained=x://h.pth')
+    assert 'contains pickled code (posix.system)' in outcome.error
+    assert not (hostile.parent / 'trace').exists()
+
+
+def test_weights_that_do_not_fit_are_not_silent(
+    config: Path, run: Run, tmp_path: Path, trained: Trained
+) -> None:
+    weights = check_checkpoint(trained.checkpoint)['state_dict']
+    foreign = {f'net.{name}': weight.clone() for name, weight in weights.items()}
+    backbone = {
+        name.removeprefix('backbone.'): weight.clone()
+        for name, weight in weights.items()
+        if name.startswith('backbone.')
+    }
+    torch.save(dict(model=foreign), tmp_path / 'foreign.pth')
+    torch.save(dict(teacher=backbone), tmp_path / 'teacher.pth')
+    options = 'train_cfg.max_iters=1', 'default_hooks.checkpoint=None'
+    warm = 'load_from=foreign.pth', 'model.local.warm_start=True'
+    for named in (warm, ['model.pretrained=foreign.pth']):
+        error = run('train', config, '--cfg-options', *options, *named).error
+        assert 'only 0 of ' in error
+        assert 'allow_few_weights=True' in error
+    outcome = run('train', config, '--cfg-options', *options, *warm, 'allow_few_weights=True')
+    assert outcome.status == 0, outcome.err
+    outcome = run('train', config, '--cfg-options', *options, 'model.pretrained=teacher.pth')
+    assert outcome.status == 0, outcome.err
+    assert 'tensors are taken from teacher.pth' in outcome.out
 
 
 def test_a_variable_of_the_config_file_is_not_ignored(config: Path, run: Run) -> None:
