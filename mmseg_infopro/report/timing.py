@@ -105,9 +105,13 @@ def can_time(trial: Trial) -> bool:
     return trial.precision != 'float16' or device_at_hand() == 'cuda'
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return what the times depend on: the device's name, threads of a CPU, torch's version."""
-    device = device_at_hand()
+def describe_machine(device: str | None = None) -> dict[str, Any]:
+    """Return what the times depend on: the device's name, threads of a CPU, torch's version.
+
+    Args:
+        device: ``'cuda'`` or ``'cpu'``; the one at hand if not given.
+    """
+    device = device or device_at_hand()
     if device == 'cuda':
         name, threads = torch.cuda.get_device_name(), None
     else:

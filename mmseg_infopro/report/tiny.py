@@ -37,6 +37,15 @@ def tiny_configs(names: Sequence[str] | None = None) -> dict[str, Config]:
     Raises:
         ValueError: There is no such method.
     """
+    plain = tiny_plain()
+    for name in names or ():
+        find_method(name)
+    found = [name for name in METHODS if name != 'e2e' and name in (names or METHODS)]
+    return {name: _tiny(plain, name) for name in found}
+
+
+def tiny_plain() -> Config:
+    """Return the network before any method: a plain config of mmseg."""
     norm = dict(type='BN', requires_grad=True)
     head = dict(
         type='FCNHead', channels=8, num_convs=1, concat_input=False, norm_cfg=norm,
@@ -56,7 +65,7 @@ def tiny_configs(names: Sequence[str] | None = None) -> dict[str, Config]:
         train_cfg=dict(),
         test_cfg=dict(mode='whole'),
     )  # fmt: skip
-    plain = Config(
+    return Config(
         dict(
             model=model,
             train_dataloader=dict(batch_size=2),
@@ -64,10 +73,6 @@ def tiny_configs(names: Sequence[str] | None = None) -> dict[str, Config]:
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
         )
     )
-    for name in names or ():
-        find_method(name)
-    found = [name for name in METHODS if name != 'e2e' and name in (names or METHODS)]
-    return {name: _tiny(plain, name) for name in found}
 
 
 def _tiny(plain: Config, method: str) -> Config:
