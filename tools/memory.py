@@ -73,6 +73,7 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
         module_peaks=list(step.module_peaks().values()),
         peaks_in_update=step.peaks_in_update,
         flops=step.flops,
+        host_bytes=step.host_bytes,
     )
 
 
@@ -113,6 +114,9 @@ def show(rows: list[dict[str, Any]]) -> None:
             console.print(f'{row["name"]}: boundaries={row["boundaries"]}', highlight=False)
             update = ", the step's is in the optimizer" if row['peaks_in_update'] else ''
             console.print(f'    peaks of its modules: {peaks} {unit}{update}', highlight=False)
+        if row['host_bytes']:
+            moved = f'{row["host_bytes"] / size:.2f} {unit} go to the host and come back a step'
+            console.print(f'{row["name"]}: {moved}', highlight=False)
         if not isinstance(row['recompute'], str):
             groups = ', '.join(f'{group["end"]} {group["saved"]}' for group in row['recompute'])
             console.print(f'    groups that recompute, and what they save: {groups}')

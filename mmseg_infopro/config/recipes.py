@@ -102,6 +102,12 @@ LEVERS: dict[str, Lever] = {
         {'model.local.recompute': 'cheap'},
         _runs_eagerly,
     ),
+    'offload': Lever(
+        'what the modules save for their backward passes waits in the memory of the host: its '
+        'traffic is the cost, and on a CPU it saves nothing',
+        BIT_FOR_BIT,
+        {'model.local.offload': True},
+    ),
     'planned recompute': Lever(
         'of every group of units what costs fewest FLOPs per byte is made again: as much as a cap '
         'needs, without one as much as can be',

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from ..backbones import Feature
 from ..recompute.function import unchanged_buffers
 from ..recompute.layers import recomputing
+from ..recompute.offload import HostMemory
 from ..upstream import decode_head_losses
 from .carried import Carried
 from .context import entered
@@ -57,7 +59,8 @@ def forward_pass(
             elif index in again:
                 norms = module_layers(model, index).values()
                 stack.enter_context(unchanged_buffers(list(norms)))
-            own, carried, features = forward_module(model, index, carried, run)
+            with _saving(model, index, carried):
+                own, carried, features = forward_module(model, index, carried, run)
             losses |= own
             if model.local_modules[index].aux_heads:
                 read[index] = features
@@ -144,9 +147,23 @@ def _auxiliary_losses(model: Any, run: Pass, read: dict[int, Features], carried:
             model.running_module = index
             weight = run.weight(index, AUXILIARY)
             if weight:
-                values = heads[aux].loss(read[index], carried.samples, model.train_cfg)
+                with _saving(model, index, carried):
+                    values = heads[aux].loss(read[index], carried.samples, model.train_cfg)
                 losses |= add_prefix(weighted(values, weight), f'aux_{aux}' if many else 'aux')
     return losses
+
+
+def _saving(model: Modular, index: int, carried: Carried) -> AbstractContextManager[None]:
+    """Return the context in which what a module saves goes to where it asks for."""
+    if index not in model.offloaded or not torch.is_grad_enabled():
+        return nullcontext()
+    if carried.image.device.type == 'cpu' and type(carried.image) is Tensor:  # and not a fake one
+        # mmengine's logger shows a repeated warning once.
+        MMLogger.get_current_instance().warning(
+            'local.offload saves nothing on a CPU, whose memory is that of the host; the training '
+            'is the same'
+        )
+    return HostMemory([carried.image]).saving()
 
 
 @contextmanager

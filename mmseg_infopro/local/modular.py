@@ -21,6 +21,7 @@ class Modular(Protocol):
     kinds_of_step: set[Any]
     local_heads: Any
     local_modules: tuple[Any, ...]
+    offloaded: frozenset[int]
     recomputes: bool
     neck: Any
     run_units: Any

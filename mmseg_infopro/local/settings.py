@@ -60,6 +60,8 @@ class LocalSettings:
             at once: with clipping, accumulation, or an optimizer that is not known.
         chunked_losses: Compute every decode head's softmax cross-entropy sample by sample, so that
             full-size logits of a whole batch never live at once; other losses stay as they are.
+        offload: Whether what the modules save for their backward passes waits in the host's memory,
+            see :mod:`mmseg_infopro.recompute.offload`; or the numbers of the modules that do so.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
         planned_for: The step that a command planned a config for, and the peak that it predicted:
@@ -79,6 +81,7 @@ class LocalSettings:
     image_range: Sequence[float] | str | None = None
     update_per_module: bool = False
     chunked_losses: bool = False
+    offload: bool | tuple[int, ...] = False
     compile: dict[str, Any] | None = None
     channels_last: bool = False
     planned_for: Mapping[str, Any] | None = None
@@ -118,6 +121,8 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
         settings['boundaries'] = tuple(settings['boundaries'])
     if not isinstance(settings.get('recompute', ''), str):
         settings['recompute'] = read_groups(settings['recompute'])
+    if not isinstance(settings.get('offload', False), bool):
+        settings['offload'] = tuple(settings['offload'])
     compile_arguments = settings.pop('compile', False)
     if compile_arguments is not False:
         settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)
@@ -131,6 +136,7 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     for key in ('warm_start', 'channels_last', 'update_per_module', 'chunked_losses'):
         if not isinstance(settings.get(key, False), bool):
             raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
+    _check_offload(settings.get('offload', False))
     _check_recompute(settings, settings.get('recompute', 'none'))
     compile_setting = settings.get('compile', False)
     if compile_setting is not False and settings.get('recompute', 'none') != 'none':
@@ -155,6 +161,32 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
         raise TypeError(f'local.heads must be a list of dicts with a type each, got {heads!r}')
     if not heads:
         raise ValueError('local.heads must hold at least one head: a local module needs a loss')
+
+
+def _check_offload(offload: Any) -> None:
+    is_list = isinstance(offload, Sequence) and not isinstance(offload, str)
+    if isinstance(offload, bool) or (is_list and all(type(i) is int and i >= 0 for i in offload)):
+        return
+    raise TypeError(
+        'local.offload must be True, False or a list of numbers of modules, as [0, 1], '
+        f'got {offload!r}'
+    )
+
+
+def offloaded_modules(offload: bool | Sequence[int], num_modules: int) -> frozenset[int]:
+    """Return the numbers of the modules that ``local.offload`` means.
+
+    Raises:
+        ValueError: One is none of the modules.
+    """
+    if isinstance(offload, bool):
+        return frozenset(range(num_modules) if offload else ())
+    if max(offload, default=0) >= num_modules:
+        raise ValueError(
+            f'local.offload names module {max(offload)}, and there are {num_modules}, '
+            f'numbered from 0: {list(range(num_modules))}'
+        )
+    return frozenset(offload)
 
 
 def _check_recompute(settings: Mapping[str, Any], recompute: Any) -> None:

@@ -169,7 +169,8 @@ def _measured(tracker: MemoryTracker, unused: int, kind: str) -> DryStep:
         at_peak['optimizer_state'] - unused,
     )
     timeline = tuple(alive - unused for alive in tracker.timeline)
-    return DryStep(peak, timeline, tuple(tracker.labels), tracker.flops, kind)
+    labels = tuple(tracker.labels)
+    return DryStep(peak, timeline, labels, tracker.flops, kind, tracker.host_bytes)
 
 
 def dry_step_gradients(

@@ -31,6 +31,7 @@ class DryStep:
         flops: Floating-point operations of forward and backward pass: those of matrix products,
             convolutions and attention, as torch's ``FlopCounterMode`` counts.
         kind: Of the step, where there are several.
+        host_bytes: That are sent to the host, and fetched from there again.
     """
 
     peak: PeakBytes
@@ -38,6 +39,7 @@ class DryStep:
     modules: tuple[int | None, ...]
     flops: int = 0
     kind: str = ''
+    host_bytes: int = 0
 
     @property
     def peaks_in_update(self) -> bool:

@@ -39,6 +39,8 @@ class MemoryTracker(TorchDispatchMode):
         timeline: Bytes alive after each operation.
         labels: Where the program was then.
         flops: Of the operations, see :mod:`.flops`.
+        host_bytes: That came to the host, for which the device ``meta`` stands; none is counted as
+            alive.
     """
 
     def __init__(self, label: Callable[[], Any] = lambda: None) -> None:
@@ -47,7 +49,7 @@ class MemoryTracker(TorchDispatchMode):
         self._uses = uses_by_autograd()
         self.timeline: list[int] = []
         self.labels: list[Any] = []
-        self.flops = 0
+        self.flops = self.host_bytes = 0
         self.alive_bytes: Counter[str] = Counter()
         self.peak_bytes: Counter[str] = Counter()
         self._kinds = WeakIdKeyDictionary(ref_type=weakref.ref)
@@ -99,12 +101,17 @@ class MemoryTracker(TorchDispatchMode):
 
     def restart(self) -> None:
         """Forget the operations up to now, but not what they left alive."""
-        self.timeline, self.labels, self.flops = [], [], 0
+        self.timeline, self.labels, self.flops, self.host_bytes = [], [], 0, 0
         self.peak_bytes = self.alive_bytes.copy()
 
     def _count(self, tensor: Tensor, kind: str) -> None:
         storage = tensor.untyped_storage()
         before = self._kinds.get(storage)
+        if tensor.device.type == 'meta':
+            if before is None:
+                self._kinds[storage] = ['host']
+                self.host_bytes += storage.nbytes()
+            return
         if before is None:
             holder = [kind]
             self._kinds[storage] = holder

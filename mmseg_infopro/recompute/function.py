@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -14,13 +13,21 @@ from ..measure.flops import is_compute
 from ..upstream import (
     TorchDispatchMode,
     own_buffers,
-    schema_arguments,
     storage_id,
     tree_flatten,
     tree_map_only,
     tree_unflatten,
 )
-from .operations import Saved, operation_name, saved_indices, storages_of
+from .offload import Hosted, active
+from .operations import (
+    Saved,
+    argument,
+    is_random,
+    operation_name,
+    saved_indices,
+    storages_of,
+    written_arguments,
+)
 from .saved_tensors import SavedTensors
 
 BATCH_NORM = nn.BatchNorm2d.forward
@@ -70,6 +77,9 @@ def recompute(
         result = run(*leaves)
     first.release(result)
     tensors.release(result, lasting)
+    host = active()
+    if host is not None:
+        tensors.send_to_host(host)
     _check_numbers(saved, first.count)
     return result
 
@@ -114,14 +124,14 @@ class _FirstRun(TorchDispatchMode):
     ) -> Any:
         """Run the operation; keep its output if that is chosen."""
         kwargs = kwargs or {}
-        if self.kept and (written := _written(func)):
+        if self.kept and (written := written_arguments(func)):
             for place in written:
-                self._copy_before(_argument(place, args, kwargs))
+                self._copy_before(argument(place, args, kwargs))
         result = func(*args, **kwargs)
         if is_compute(func):
             if self.count in self.chosen:
                 _check_name(self.chosen, self.count, func)
-            if self.count in self.chosen and not _is_random(func, args, kwargs):
+            if self.count in self.chosen and not is_random(func, args, kwargs):
                 # Detached, or it would hold its own graph.
                 is_tensor = isinstance(result, Tensor)
                 kept = (
@@ -155,6 +165,7 @@ class _SecondRun(TorchDispatchMode):
         super().__init__()
         self.kept = kept
         self.norms = norms
+        self.host: Any = active()
 
     def __enter__(self) -> Any:
         self.count = 0
@@ -173,7 +184,8 @@ class _SecondRun(TorchDispatchMode):
         if is_compute(func):
             self.count += 1
             if self.count - 1 in self.kept:
-                return self.kept.pop(self.count - 1)
+                kept = self.kept.pop(self.count - 1)
+                return self.host.unpack(kept) if isinstance(kept, Hosted) else kept
         return func(*args, **(kwargs or {}))
 
 
@@ -211,37 +223,3 @@ def _map_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
     if isinstance(values, Tensor):  # most are, and a nest takes longer
         return function(values)
     return tree_map_only(Tensor, function, values)
-
-
-Place = tuple[int, str, Any]
-"""Of an argument: its position, name and default value."""
-
-
-def _argument(place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    position, name, default = place
-    return args[position] if position < len(args) else kwargs.get(name, default)
-
-
-# Cached: reading a schema or tags takes longer than a small operation.
-@cache
-def _written(func: Any) -> tuple[Place, ...]:
-    return tuple(
-        (position, a.name, a.default_value)
-        for position, a in enumerate(schema_arguments(func))
-        if a.alias_info is not None and a.alias_info.is_write
-    )
-
-
-@cache
-def _dropout_rate(func: Any) -> Place | None:
-    """Return where an operation that draws random numbers takes the rate of its dropout."""
-    if torch.Tag.nondeterministic_seeded not in func.tags:
-        return None
-    names = [argument.name for argument in schema_arguments(func)]
-    return (names.index('dropout_p'), 'dropout_p', 0.0) if 'dropout_p' in names else (999, '', 1.0)
-
-
-def _is_random(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether it draws random numbers: unless it did so again, later ones would be others."""
-    place = _dropout_rate(func)
-    return place is not None and _argument(place, args, kwargs) > 0

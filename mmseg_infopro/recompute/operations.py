@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..measure.flops import count_flops, is_compute
-from ..upstream import TorchDispatchMode, storage_id, tree_leaves
+from ..upstream import TorchDispatchMode, schema_arguments, storage_id, tree_leaves
 
 Saved = Literal['units', 'cheap'] | Collection[int]
 """Which compute operations of a unit keep their outputs for the backward pass: none, all, or those
@@ -187,3 +188,39 @@ def storages_of(values: Any) -> dict[int, torch.UntypedStorage]:
         return {storage_id(storage): storage}
     tensors: Iterable[Tensor] = (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
     return {storage_id(tensor.untyped_storage()): tensor.untyped_storage() for tensor in tensors}
+
+
+Place = tuple[int, str, Any]
+"""Of an argument: its position, name and default value."""
+
+
+def argument(place: Place, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what an operation was called with."""
+    position, name, default = place
+    return args[position] if position < len(args) else kwargs.get(name, default)
+
+
+# Cached: reading a schema or tags takes longer than a small operation.
+@cache
+def written_arguments(func: Any) -> tuple[Place, ...]:
+    """Return which arguments an operation writes to."""
+    return tuple(
+        (position, a.name, a.default_value)
+        for position, a in enumerate(schema_arguments(func))
+        if a.alias_info is not None and a.alias_info.is_write
+    )
+
+
+@cache
+def _dropout_rate(func: Any) -> Place | None:
+    """Return where an operation that draws random numbers takes the rate of its dropout."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return None
+    names = [argument.name for argument in schema_arguments(func)]
+    return (names.index('dropout_p'), 'dropout_p', 0.0) if 'dropout_p' in names else (999, '', 1.0)
+
+
+def is_random(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether it draws random numbers: unless it did so again, later ones would be others."""
+    place = _dropout_rate(func)
+    return place is not None and argument(place, args, kwargs) > 0

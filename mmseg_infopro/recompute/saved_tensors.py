@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..upstream import storage_id, tree_leaves, version
+from .offload import HostMemory
 from .surroundings import Surroundings
 
 NEGLIGIBLE = 1 / 64
@@ -81,6 +82,15 @@ class SavedTensors:
             if lasting and tensor is not None and _place(tensor) == slot.place:
                 slot.tensor = tensor.detach()
 
+    def send_to_host(self, host: HostMemory) -> None:
+        """Let the kept outputs wait on the host; the second run hands them out."""
+        for slot in filter(None, (reference() for reference in self.slots)):
+            if slot.number in self.kept:
+                slot.tensor = None
+        for number, kept in self.kept.items():
+            if isinstance(kept, Tensor):
+                self.kept[number] = host.pack(kept)
+
     def _pack(self, tensor: Tensor) -> _Slot | Held:
         if _is_parameter(tensor) or self._is_negligible(tensor):
             self.slots.append(_nothing)
@@ -107,10 +117,10 @@ class SavedTensors:
                 )
             return tensor
         slot = packed
-        if slot.number is not None:
-            self.kept.pop(slot.number, None)
         if not slot.is_there():
             self._run_again()
+        if slot.number is not None:
+            self.kept.pop(slot.number, None)
         if slot.source is not None:
             return self._inputs()[slot.source].detach()
         if slot.tensor is None or not slot.is_there():

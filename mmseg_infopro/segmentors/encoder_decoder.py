@@ -25,7 +25,7 @@ from ..local.module import LocalModule, cut_model, module_parameters
 from ..local.names import boundary_key, drop_other_heads, own_boundaries
 from ..local.schedule_checks import check_phases
 from ..local.schedules import build_schedule
-from ..local.settings import LocalSettings, read_local_settings
+from ..local.settings import LocalSettings, offloaded_modules, read_local_settings
 from ..local.step import local_train_step
 from ..local.units import check_compiled, compile_units, run_units
 from ..local.update import unshared_parameters
@@ -75,6 +75,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.balance_interval = settings.balance_interval
         self.update_per_module = settings.update_per_module
         self.recomputes = settings.recompute != 'none'
+        self.offloaded = offloaded_modules(settings.offload, len(self.boundaries) + 1)
         self.run_units: Callable[..., Any] = run_units
         if settings.compile is not None and self.boundaries:
             self.run_units = compile_units(len(self.boundaries) + 1, settings.compile)
@@ -82,7 +83,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.kinds_of_step: set[Any] = set()
         self.local_heads, self.context = nn.ModuleDict(), nn.ModuleDict()
         self.local_modules: tuple[LocalModule, ...] = ()
-        if self.boundaries or settings.recompute != 'none':
+        if self.boundaries or self.recomputes or self.offloaded:
             self._cut(settings)
         if settings.channels_last:
             self.to(memory_format=torch.channels_last)
