@@ -11,6 +11,7 @@ from ..local.infopro_heads import TASK
 from ..local.settings import PARTITION_KEYS
 from .localize import localize
 from .methods import METHODS
+from .recipe_costs import help_table
 from .recipes import DEFAULT, RECIPES
 
 CAP = '11GiB, or 40%% of what E2E needs for tensors'
@@ -91,6 +92,7 @@ def add_method_argument(parser: ArgumentParser) -> None:
 
 def add_recipe_argument(parser: ArgumentParser) -> None:
     """Let a command line name a recipe."""
+    parser.epilog = help_table()
     words = '; '.join(f'{word}: {recipe.summary}' for word, recipe in RECIPES.items())
     parser.add_argument(
         '--recipe',

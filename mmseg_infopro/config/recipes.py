@@ -59,6 +59,12 @@ class Recipe:
     summary: str
     levers: Sequence[str]
 
+    @property
+    def exact(self) -> str:
+        """Return how exactly its steps are plain ones: as the least exact of its levers."""
+        kinds = {LEVERS[name].exact for name in self.levers} - {BIT_FOR_BIT}
+        return ', '.join(sorted(kinds)) or BIT_FOR_BIT
+
 
 def _steps_by_module(cfg: Config) -> bool:
     return updates_per_module(cfg, LocalSettings(num_modules=1, update_per_module=True))
@@ -149,17 +155,21 @@ def use_recipe(cfg: Config, word: str) -> None:
     Raises:
         ValueError: There is no such recipe.
     """
-    recipe = find_recipe(word)
+    use_levers(cfg, find_recipe(word).levers)
+
+
+def use_levers(cfg: Config, names: Sequence[str]) -> None:
+    """Put some of :data:`LEVERS` in place of those that a local config has."""
     for lever in LEVERS.values():
         for key in lever.settings:
             _holder(cfg, key).pop(_name(key), None)
     cfg.model = replaced(cfg.model, unchunked)
-    _set(cfg, recipe)
+    _set(cfg, names)
 
 
 def use_default_recipe(cfg: Config) -> None:
     """Add the default recipe to a config that was just made local; what it says itself stays."""
-    _set(cfg, RECIPES[DEFAULT])
+    _set(cfg, RECIPES[DEFAULT].levers)
 
 
 def recipe_of(cfg: Config) -> str:
@@ -180,8 +190,8 @@ def _has(cfg: Config, name: str) -> bool:
     return True
 
 
-def _set(cfg: Config, recipe: Recipe) -> None:
-    for name in recipe.levers:
+def _set(cfg: Config, names: Sequence[str]) -> None:
+    for name in names:
         if LEVERS[name].fits(cfg):
             for key, value in LEVERS[name].settings.items():
                 _holder(cfg, key).setdefault(_name(key), value)

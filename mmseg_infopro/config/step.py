@@ -22,6 +22,7 @@ from ..local.update import obstacles
 from ..local_heads.arguments import constructor_arguments
 from ..measure.dry_step import DRY_WRAPPERS, autocast_dtype, dry_steps, without_accelerator
 from ..measure.peaks import DryStep, PeakBytes
+from ..measure.tracker import Watch
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
 from .build import build_model, model_class
@@ -33,10 +34,14 @@ from .recall import recalled
 from .walk import type_name
 
 
-def dry_config_steps(cfg: Config) -> list[DryStep]:
+def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
     """Take a dry step of each kind that a config's schedule has.
 
     They have the config's own batch size, crop, optimizer and precision.
+
+    Args:
+        cfg: The config.
+        watch: As for :func:`dry_steps`.
 
     Raises:
         FailedStepError: The model cannot take it.
@@ -50,8 +55,10 @@ def dry_config_steps(cfg: Config) -> list[DryStep]:
             model = build_model(model_cfg)
         batch = partial(training_batch, shape)
         with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-            return dry_steps(model, wrapper, batch, _kinds_of_step(model))
+            return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch)
 
+    if watch is not None:
+        return measure()
     return recalled(list[DryStep], ('dry steps', model_cfg, wrapper, shape), measure)
 
 

@@ -22,7 +22,7 @@ from ..upstream import FakeTensorMode
 from .fake import UpperBounds, fake_copy
 from .gpu_rules import gpu_rules
 from .peaks import DryStep, PeakBytes
-from .tracker import MemoryTracker
+from .tracker import MemoryTracker, Watch
 from .undrawn import kept_generators
 
 
@@ -98,6 +98,7 @@ def dry_steps(
     optim_wrapper_cfg: ConfigDict,
     make_batch: Callable[[], dict[str, Any]],
     kinds: Mapping[str, Callable[[], AbstractContextManager[None]]],
+    watch: Watch | None = None,
 ) -> list[DryStep]:
     """Measure each kind of ``train_step`` of a throw-away fake copy of ``model``.
 
@@ -111,6 +112,7 @@ def dry_steps(
         optim_wrapper_cfg: The config's ``optim_wrapper``.
         make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
         kinds: In the order of a run, the context that makes a step one of that kind.
+        watch: Is told of every operation, as :class:`~.traffic.Traffic`.
     """
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
@@ -119,7 +121,7 @@ def dry_steps(
     with mode, gpu_rules(), kept_generators(), UpperBounds():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         state = _make_state(optim_wrapper)
-        tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None))
+        tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None), watch)
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
         tracker.track(chain(*state.values()), 'optimizer_state')

@@ -17,6 +17,7 @@ from .flops import count_flops, is_compute
 
 OTHER = 'activations'
 _ADD = torch.ops.aten.add.Tensor
+Watch = Callable[[Any, Any, Any, Any], None]
 Uses = tuple[int, int]
 """Of a tensor, and of its storage."""
 
@@ -33,6 +34,7 @@ class MemoryTracker(TorchDispatchMode):
 
     Args:
         label: Says where the program is, for ``labels``.
+        watch: Is told of every operation, its result and its arguments.
 
     Attributes:
         peak_bytes: Bytes by kind at the moment when most were alive.
@@ -43,9 +45,10 @@ class MemoryTracker(TorchDispatchMode):
             alive.
     """
 
-    def __init__(self, label: Callable[[], Any] = lambda: None) -> None:
+    def __init__(self, label: Callable[[], Any] = lambda: None, watch: Watch | None = None) -> None:
         super().__init__()
         self._label = label
+        self._watch = watch
         self._uses = uses_by_autograd()
         self.timeline: list[int] = []
         self.labels: list[Any] = []
@@ -91,6 +94,8 @@ class MemoryTracker(TorchDispatchMode):
             result = func(*args, **kwargs)
         if is_compute(func):
             self.flops += count_flops(func, result, args, kwargs)
+        if self._watch is not None:
+            self._watch(func, result, args, kwargs)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.untyped_storage() not in self._kinds:
                 self._count(leaf, OTHER)
