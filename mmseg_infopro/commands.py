@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
+import traceback
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +15,11 @@ from functools import wraps
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .config.places import first_sentence
 from .files.outputs import check_distinct, check_output
 
 CONFIG = 'a config file, or mmseg::NAME for one of mmseg'
@@ -88,28 +92,45 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
             return 130
+        except Exception as error:
+            log = keep_traceback(error)
+            print(f'error: {first_sentence(error)} (traceback: {log})', file=sys.stderr, flush=True)
+            return 2
 
     return run
 
 
 @contextmanager
 def traceback_in_log(logger: logging.Logger) -> Iterator[None]:
-    """Keep the traceback of an error in the log's files: the console gets a sentence only.
-
-    What is not a user's error (a ``ValueError`` or ``OSError``) also gets past :func:`command`.
-    """
+    """Keep the traceback of an error in the log's files: the console gets a sentence only."""
     try:
         yield
     except Exception as error:
-        record = logger.makeRecord(
-            logger.name, logging.ERROR, '', 0, 'the run stopped', (), sys.exc_info()
-        )
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.handle(record)
-        if isinstance(error, TypeError):
-            raise RuntimeError(str(error)) from error
+        _log_traceback(logger, error)
         raise
+
+
+def keep_traceback(error: Exception) -> str:
+    """Keep the traceback of an error that is nobody's sentence; return the file that has it."""
+    logger = MMLogger.get_current_instance()
+    files = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
+    if files:
+        if not getattr(error, 'is_logged', False):
+            _log_traceback(logger, error)
+        return files[0].baseFilename
+    handle, name = tempfile.mkstemp(prefix='mmseg_infopro_', suffix='.log')
+    with os.fdopen(handle, 'w') as file:
+        traceback.print_exception(error, file=file)
+    return name
+
+
+def _log_traceback(logger: logging.Logger, error: Exception) -> None:
+    info = (type(error), error, error.__traceback__)
+    record = logger.makeRecord(logger.name, logging.ERROR, '', 0, 'the run stopped', (), info)
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+    error.is_logged = True  # type: ignore[attr-defined]
 
 
 PICTURES = ('.png', '.svg', '.pdf')

@@ -11,6 +11,7 @@ from ..local.infopro_heads import TASK
 from ..local.settings import PARTITION_KEYS
 from .localize import localize
 from .methods import METHODS
+from .options import check_contradictions
 from .recipe_costs import help_table
 from .recipes import DEFAULT, RECIPES
 
@@ -34,6 +35,7 @@ def add_partition_arguments(parser: ArgumentParser) -> None:
 
 def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
     """Return the local form that a command line asks for; the config itself without a wish."""
+    check_contradictions(args)
     partition = {key: getattr(args, key) for key in PARTITION_KEYS}
     if all(wish is None for wish in partition.values()):
         if args.method is None and args.recipe is None and args.heads is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -11,7 +13,10 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
 from ..segmentors.encoder_decoder import InfoProEncoderDecoder
+from .check_parts import did_you_mean, registered
+from .places import first_sentence
 from .pretrained import without_pretrained
+from .walk import walk
 
 SEGMENTORS = {
     'EncoderDecoder': 'InfoProEncoderDecoder',
@@ -30,8 +35,39 @@ def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
     with DefaultScope.overwrite_default_scope('mmseg'):
         try:
             return MODELS.build(model_cfg)
-        except (AssertionError, AttributeError, KeyError) as error:
-            raise ValueError(f'the model cannot be built from the config: {error}') from error
+        except Exception as error:
+            place, reason = failing_part(model_cfg) or ('', error)
+            if place:
+                near = _near_type(model_cfg, place)
+                raise ValueError(f'{place}: {first_sentence(reason)}{near}') from error
+            if isinstance(error, (ValueError, TypeError)):
+                raise
+            raise ValueError(
+                f'the model cannot be built from the config: {first_sentence(error)}'
+            ) from error
+
+
+PARTS = re.compile(
+    r'.*\.(backbone|neck|decode_head|auxiliary_head|data_preprocessor|loss_decode)(\[\d+\])?'
+)
+
+
+def _near_type(model_cfg: Mapping[str, Any], place: str) -> str:
+    kind = dict(walk(model_cfg, 'model'))[place].get('type')
+    if not isinstance(kind, str) or MODELS.get(kind) is not None:
+        return ''
+    return did_you_mean(kind, registered(MODELS), 0.6)
+
+
+def failing_part(model_cfg: Mapping[str, Any]) -> tuple[str, Exception] | None:
+    """Return the innermost part of a model config that cannot be built by itself, and why."""
+    places = [item for item in walk(model_cfg, 'model') if PARTS.fullmatch(item[0])]
+    for place, part in reversed(places):
+        try:
+            MODELS.build(deepcopy(part))
+        except Exception as error:
+            return place, error
+    return None
 
 
 def build_end_to_end(cfg: Config) -> EncoderDecoder:

@@ -11,6 +11,7 @@ from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes, format_size
 from ..planning.batch import StepShape
 from ..upstream import FAKE_TENSOR_LOGGER
+from .places import first_sentence
 
 
 class FailedStepError(ValueError):
@@ -22,18 +23,21 @@ def explained_failure(shape: StepShape) -> Iterator[None]:
     """Say of which step torch's errors are, as of layers that do not fit each other.
 
     Raises:
-        FailedStepError: In place of a RuntimeError.
+        FailedStepError: In place of whatever but a ValueError, which says it already.
     """
     # It would print the traceback of what becomes a sentence.
     logger = logging.getLogger(FAKE_TENSOR_LOGGER)
     was_disabled, logger.disabled = logger.disabled, True
     try:
         yield
-    except RuntimeError as error:
+    except ValueError:
+        raise
+    except Exception as error:
         high, wide = shape.crop
-        first_line = str(error).partition('\n')[0]
+        first_line = str(error).partition('\n')[0] if isinstance(error, RuntimeError) else ''
         raise FailedStepError(
-            f'a training step on {shape.batch_size} images of {high}x{wide} fails: {first_line}'
+            f'a training step on {shape.batch_size} images of {high}x{wide} fails: '
+            f'{first_line or first_sentence(error)}'
         ) from error
     finally:
         logger.disabled = was_disabled

@@ -20,8 +20,10 @@ def named(place: str) -> Iterator[None]:
 
 
 def first_sentence(error: BaseException) -> str:
-    """Return what an error says, on one line; its type where it says nothing that explains it."""
-    text = ' '.join(str(error).split())
-    if not text or isinstance(error, (KeyError, IndexError, AttributeError, UnicodeError)):
+    """Return what an error says, on one line; its type where that does not explain itself."""
+    text = ' '.join(str(error).split()).partition(' Please check whether the value')[0]
+    if isinstance(error, KeyError) and ' ' in text:
+        return text.strip('\'"')
+    if ' ' not in text or isinstance(error, (KeyError, IndexError, AttributeError, UnicodeError)):
         return f'{type(error).__name__}: {text}' if text else type(error).__name__
     return text

@@ -10,13 +10,18 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
 from ..local.settings import PARTITION_KEYS
 from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import bare_number
+from .check_parts import check_parts
+from .check_values import check_values
 from .edit import set_partition
+from .options import check_options
+from .parts import optimizer_parts
 from .pretrained import ALLOW_FEW
 from .walk import type_name
 
@@ -44,6 +49,7 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
     options = dict(cfg_options or {})
     _refuse_variables(cfg, options)
     _refuse_bare_sizes(options)
+    check_options(cfg, options)
     keys = [key for key in PARTITION_KEYS if f'model.local.{key}' in options]
     if len(keys) == 1 and 'local' in cfg.model:
         value = options.pop(f'model.local.{keys[0]}')
@@ -52,6 +58,9 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
         cfg.merge_from_dict(options)
     except (AssertionError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f'--cfg-options do not fit the config {path}: {error}') from error
+    check_values(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
+        check_parts(optimizer_parts(cfg))
     return cfg
 
 

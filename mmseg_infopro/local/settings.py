@@ -115,7 +115,7 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     settings = {key: value for key, value in local.items() if value is not None}
     heads = read_heads(settings.get('heads', DEFAULT))
     check_cap(settings.get('memory_cap', SMALLEST_CAP))
-    parse_bytes(settings.get('memory_margin', 0))
+    _check_margin(settings.get('memory_margin', 0))
     _check_types(settings, heads)
     if 'boundaries' in settings:
         settings['boundaries'] = tuple(settings['boundaries'])
@@ -127,6 +127,15 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     if compile_arguments is not False:
         settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)
     return LocalSettings(**{**settings, 'heads': tuple(heads)})
+
+
+def _check_margin(margin: Any) -> None:
+    try:
+        size = parse_bytes(margin)
+    except ValueError as error:
+        raise ValueError(f'local.memory_margin: {error}') from error
+    if isinstance(margin, bool) or size < 0:
+        raise ValueError(f"local.memory_margin must be a size as '1.25GiB', got {margin!r}")
 
 
 def _check_types(settings: Mapping[str, Any], heads: Any) -> None:

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
 from ..config.build import build_model, for_prediction
+from ..config.check_config import check_testing_config
 from ..config.pretrained import without_pretrained
 from ..datasets import check_data
 from ..parallel import choose_model_wrapper
@@ -43,6 +44,7 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
     missing = [key for key in ('dataloader', 'cfg', 'evaluator') if not cfg.get(f'test_{key}')]
     if missing:
         raise ValueError(f'the config has no {", ".join(f"test_{key}" for key in missing)}')
+    check_testing_config(cfg)
     weights = checkpoint_weights(check_checkpoint(checkpoint))
     check_context(cfg.model, weights, checkpoint)
     if 'local' in cfg.model:

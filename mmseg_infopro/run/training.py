@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from ..config.build import build_model
+from ..config.check_config import check_training_config
 from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
@@ -72,6 +73,7 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     Raises:
         ValueError: Something is missing or broken.
     """
+    check_training_config(cfg)
     check_sync_batch_norm(cfg, cfg.get('launcher', 'none'))
     checkpoint = None
     if resume or (cfg.get('resume') and not cfg.get('load_from')):

@@ -1,0 +1,154 @@
+"""A config is looked at as a whole, before any data is read and anything is planned."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import EMAHook
+from mmengine.registry import MODELS
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import HOOKS, METRICS, OPTIM_WRAPPER_CONSTRUCTORS
+from torch.utils.data import DataLoader
+
+from .build import model_class
+from .check_parts import check_parts, did_you_mean, registered
+from .check_values import check_values
+from .options import KNOWN, LOADER_KEYS
+from .parts import Part, testing_parts, training_parts
+from .pipelines import is_pipeline
+from .trial import metric_names
+from .walk import type_name, walk
+
+LAYERS = ('.norm_cfg', '.act_cfg', '.conv_cfg')
+TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+
+
+def check_training_config(cfg: Config) -> None:
+    """Check all that a training run is to be built from.
+
+    Raises:
+        ValueError: Something is missing, is not known, or has a value that cannot be meant.
+    """
+    for key in TRAINING:
+        if not isinstance(cfg.get(key), Mapping):
+            raise ValueError(f'training needs {key}: it must be a dict, got {cfg.get(key)!r}')
+    _check_together(cfg, ('val_dataloader', 'val_cfg', 'val_evaluator'))
+    check_values(cfg)
+    parts = list(training_parts(cfg))
+    check_parts(parts)
+    _check_run(cfg, ('train', 'val'))
+    _check_constructor(cfg)
+    _check_hooks(cfg, parts)
+
+
+def check_testing_config(cfg: Config) -> None:
+    """Check all that an evaluation is to be built from.
+
+    Raises:
+        ValueError: As for training.
+    """
+    check_values(cfg)
+    check_parts(testing_parts(cfg))
+    _check_run(cfg, ('test',))
+
+
+def _check_together(cfg: Config, keys: tuple[str, ...]) -> None:
+    there = [key for key in keys if cfg.get(key)]
+    if there and len(there) < len(keys):
+        missing = [key for key in keys if key not in there]
+        raise ValueError(
+            f'{", ".join(keys)} go together, and the config has no {", ".join(missing)}: set all '
+            'or none of them'
+        )
+
+
+def _check_run(cfg: Config, splits: tuple[str, ...]) -> None:
+    if model_class(cfg.model) is None:
+        near = did_you_mean(str(cfg.model.get('type')), _segmentors(), 0.6)
+        raise ValueError(f'model.type: there is no model {cfg.model.get("type")!r}{near}')
+    for where, part in walk(cfg.model, 'model'):
+        if where.endswith(LAYERS) and part.get('type') and model_class(part) is None:
+            near = did_you_mean(str(part['type']), registered(MODELS), 0.6)
+            raise ValueError(f'{where}: there is no layer {part["type"]!r}{near}')
+    for key in ('randomness', 'env_cfg'):
+        _check_keys(key, cfg.get(key) or {}, KNOWN[key])
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and type(seed) is not int:
+        raise ValueError(f'randomness.seed must be a whole number, got {seed!r}')
+    takes = (*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS)
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        known = (*takes, 'worker_init_fn', 'disable_subprocess_warning')
+        _check_keys(f'{split}_dataloader', loader, known)
+        if not isinstance(loader.get('dataset'), Mapping) or not loader.get('sampler'):
+            raise ValueError(f'{split}_dataloader needs a dataset and a sampler, each a dict')
+        _check_pipelines(f'{split}_dataloader', loader)
+
+
+def _segmentors() -> list[str]:
+    names: list[str] = []
+    registry: Any = MODELS
+    for child in (registry, *registry.children.values()):
+        names += child.module_dict
+    return names
+
+
+def _check_pipelines(place: str, loader: Mapping[str, Any]) -> None:
+    for where, part in walk(loader, place):
+        for key, value in part.items():
+            if key == 'pipeline' and not (is_pipeline(key, value) or value == []):
+                raise ValueError(f'{where}.pipeline must be a list of dicts, got {value!r}')
+
+
+def _check_keys(place: str, part: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(part, Mapping):
+        raise ValueError(f'{place} must be a dict, got {part!r}')
+    for key in part:
+        if key not in known:
+            near = did_you_mean(key, known, 0.6) or f'; it may have {", ".join(known)}'
+            raise ValueError(f'{place} has no {key}{near}')
+
+
+def _check_constructor(cfg: Config) -> None:
+    name = cfg.optim_wrapper.get('constructor')
+    if isinstance(name, str) and OPTIM_WRAPPER_CONSTRUCTORS.get(name) is None:
+        raise ValueError(f'optim_wrapper.constructor: there is no {name!r}')
+    paramwise = cfg.optim_wrapper.get('paramwise_cfg') or {}
+    known = KNOWN['optim_wrapper.paramwise_cfg']
+    for key in paramwise if isinstance(paramwise, Mapping) else ():
+        if key not in known and (near := did_you_mean(key, known)):
+            raise ValueError(f'optim_wrapper.paramwise_cfg has no {key}{near}')
+
+
+def _check_hooks(cfg: Config, parts: list[Part]) -> None:
+    metrics = [METRICS.build(dict(p.cfg)) for p in parts if _computes_iou(p)]
+    names = {name for metric in metrics for name in metric_names(metric)}
+    others = any(p.registry is METRICS and not _computes_iou(p) for p in parts)
+    for part in parts:
+        if part.registry is not HOOKS:
+            continue
+        best = part.cfg.get('save_best')
+        for name in [best] if isinstance(best, str) else best or ():
+            known = name == 'auto' or name.rpartition('/')[2] in names
+            if names and not others and not known:
+                near = did_you_mean(name, names, 0.4)
+                raise ValueError(
+                    f'{part.place} ({type_name(part.cfg)}): save_best must be one of '
+                    f'{", ".join(sorted(names))}, got {name!r}{near}'
+                )
+        ema = part.cfg.get('ema_type')
+        kind = HOOKS.get(part.cfg['type']) if isinstance(part.cfg['type'], str) else None
+        if isinstance(ema, str) and kind is EMAHook and MODELS.get(ema) is None:
+            raise ValueError(f'{part.place} (EMAHook): there is no ema_type {ema!r}')
+
+
+def _computes_iou(part: Part) -> bool:
+    if part.registry is not METRICS:
+        return False
+    kind = part.cfg['type']
+    return (METRICS.get(kind) if isinstance(kind, str) else kind) is IoUMetric
