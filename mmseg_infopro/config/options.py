@@ -16,11 +16,13 @@ from torch.utils.data import DataLoader
 from ..local.settings import PARTITION_KEYS
 from .check_parts import CATCH_ALL, CLOSE, OWN_KEYS, arguments_of, did_you_mean, find_type, hands_on
 from .parts import Part, testing_parts, training_parts
+from .pretrained import ALLOW_FEW
 from .walk import walk
 
 RUN_KEYS = (
     *('tta_model', 'tta_pipeline', 'auto_scale_lr', 'find_unused_parameters', 'sync_bn'),
     *('model_wrapper_cfg', 'compile', 'custom_imports', 'work_dir', 'activation_checkpointing'),
+    ALLOW_FEW,
 )
 NORM_KEYS = ('requires_grad',)
 LOADER_KEYS = ('dataset', 'sampler', 'batch_sampler', 'num_batch_per_epoch', 'collate_fn')

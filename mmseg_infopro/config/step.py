@@ -20,6 +20,7 @@ from ..local.clock import at_iteration
 from ..local.settings import LocalSettings
 from ..local.update import obstacles
 from ..local_heads.arguments import constructor_arguments
+from ..local_heads.bounded_loss import bound_losses
 from ..measure.dry_step import DRY_WRAPPERS, autocast_dtype, dry_steps, without_accelerator
 from ..measure.peaks import DryStep, PeakBytes
 from ..measure.tracker import Watch
@@ -53,6 +54,7 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
     def measure() -> list[DryStep]:
         with undrawn_weights():
             model = build_model(model_cfg)
+        bound_losses(model)
         batch = partial(training_batch, shape)
         with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
             return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch)

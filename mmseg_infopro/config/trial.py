@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import (
@@ -42,7 +44,7 @@ def try_part(part: Part, kind: type, place: str) -> None:
         or kind.__module__.partition('.')[0] not in OURS
     ):
         return
-    with named(place):
+    with named(place), _silence():
         cfg = {key: value for key, value in part.cfg.items() if key not in part.extra}
         build({'type': part.default, **cfg} if 'type' not in cfg else cfg)
 
@@ -76,7 +78,19 @@ def metric_names(metric: IoUMetric) -> list[str]:
     metric.dataset_meta = dict(classes=('a', 'b'))
     metric.format_only = False
     pixels = torch.ones(2)
-    return list(metric.compute_metrics([(pixels, pixels, pixels, pixels)]))
+    with _silence():
+        return list(metric.compute_metrics([(pixels, pixels, pixels, pixels)]))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Context without log: what is tried is no news."""
+    logger = MMLogger.get_current_instance()
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
 
 
 def _from(registry: Any) -> Callable[[Mapping[str, Any]], Any]:

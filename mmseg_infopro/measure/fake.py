@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -17,6 +18,23 @@ from ..upstream import (
     TorchDispatchMode,
 )
 
+KNOWN = 'known_value'
+"""The attribute of a tensor whose truth value is known."""
+NUM_VALUES = 32
+"""Distinct values that labels are taken to have: of more classes a crop hardly shows any."""
+COMPARED = {
+    torch.ops.aten.eq.Scalar: operator.eq,
+    torch.ops.aten.ne.Scalar: operator.ne,
+    torch.ops.aten.lt.Scalar: operator.lt,
+    torch.ops.aten.le.Scalar: operator.le,
+    torch.ops.aten.gt.Scalar: operator.gt,
+    torch.ops.aten.ge.Scalar: operator.ge,
+}
+DISTINCT = (
+    torch.ops.aten._unique2.default,
+    torch.ops.aten.unique_dim.default,
+    torch.ops.aten.unique_consecutive.default,
+)
 ModuleT = TypeVar('ModuleT', bound=nn.Module)
 
 
@@ -49,7 +67,8 @@ class UpperBounds(TorchDispatchMode):
     Fake tensors hold no values, so an operation whose output shape depends on values (indexing
     with a boolean mask, ``nonzero``) or that reads a value (``item``) has no answer on them. This
     mode, entered inside a ``FakeTensorMode``, answers as if every element were selected and every
-    value read were one, which bounds the bytes from above.
+    value read were one, which bounds the bytes from above: a sum is not 0, and nothing is left out
+    because all of it is ignored. Distinct values are :data:`NUM_VALUES` at most.
     """
 
     def __torch_dispatch__(
@@ -60,14 +79,45 @@ class UpperBounds(TorchDispatchMode):
             return func(*args)
         aten = torch.ops.aten
         if func is READ_VALUE:
-            return _one(args[0].dtype)
+            return getattr(args[0], KNOWN, _one(args[0].dtype))
+        if func in DISTINCT:
+            return _distinct(func, args[0])
+        if func is aten.bincount.default:
+            return args[0].new_empty(max(NUM_VALUES, *args[2:3]), dtype=torch.long)
         if func is aten.nonzero.default:
             return torch.stack(_all_indices(args[0]), dim=1)
         if func is aten.masked_select.default:
             return args[0].new_empty(torch.broadcast_shapes(args[0].shape, args[1].shape).numel())
         if func is aten.index.Tensor:
             return _index(args[0], args[1])
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        known = _known(func, args)
+        if known is not None:
+            setattr(result, KNOWN, known)
+        return result
+
+
+def _known(func: Any, args: tuple[Any, ...]) -> bool | None:
+    """Return what a truth value is if every value that it is made of is one; None if not known."""
+    aten = torch.ops.aten
+    if func in COMPARED and args[0].numel() == 1 and isinstance(args[1], (int, float)):
+        return bool(COMPARED[func](1, args[1]))
+    if func is aten.all.default:
+        return False
+    if func in (aten.logical_not.default, aten.bitwise_not.default):
+        known = getattr(args[0], KNOWN, None)
+        return None if known is None else not known
+    return None
+
+
+def _distinct(func: Any, tensor: Tensor) -> tuple[Tensor, ...]:
+    """Return a tensor's distinct values, where they are and how many there are of each."""
+    aten = torch.ops.aten
+    along = func is aten.unique_dim.default
+    length = min(NUM_VALUES, tensor.shape[0] if along else tensor.numel())
+    values = tensor.new_empty((length, *tensor.shape[1:]) if along else length)
+    inverse = torch.empty_like(tensor, dtype=torch.long)
+    return values, inverse, values.new_empty(length, dtype=torch.long)
 
 
 def _one(dtype: torch.dtype) -> bool | int | float:

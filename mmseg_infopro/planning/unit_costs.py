@@ -17,6 +17,7 @@ from ..backbones.residuals import apply_measuring
 from ..local.context import build_contexts
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
 from ..local_heads.border import borders_of
+from ..local_heads.bounded_loss import bound_losses
 from ..local_heads.building import build_local_heads
 from ..local_heads.filling import takes_border
 from ..measure.dry_step import peak_beyond
@@ -105,6 +106,7 @@ class _Measurement:
         self.recomputed = recomputed
         self.mode = FakeTensorMode()
         self.model = fake_copy(model, self.mode)
+        bound_losses(self.model, source=model)
         self.model.train()
         self.trace = trace_backbone(self.model.backbone, shape.in_channels)
         self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)
@@ -119,6 +121,7 @@ class _Measurement:
         for key, border in {self._key(item.boundary): item for item in borders}.items():
             with undrawn_weights():
                 built = build_local_heads(head_cfgs, border, head_defaults)
+            bound_losses(built)
             self.heads[key] = fake_copy(built, self.mode)  # real ones of one border at a time
         self.measures = any(
             getattr(head, 'reads_residuals', False)
