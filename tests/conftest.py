@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 
@@ -27,3 +28,9 @@ def no_run_before() -> None:
     hub = MessageHub.get_current_instance()
     hub.update_info('iter', None)
     hub.update_info(SEED, None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is marked `cuda` where there is no GPU."""
+    if item.get_closest_marker('cuda') and not torch.cuda.is_available():
+        pytest.skip('needs a GPU, and torch finds none on this machine')

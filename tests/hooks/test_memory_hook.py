@@ -322,7 +322,6 @@ def test_other_errors_pass(plain_runner: Any) -> None:
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_a_real_card_refuses_what_is_beyond_the_cap(plain_runner: Any) -> None:
     plain_runner.hooks.append(MemoryHook(memory_cap='2GiB', margin='1GiB'))
     try:

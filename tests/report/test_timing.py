@@ -71,7 +71,6 @@ def test_cudnn_searches_where_the_config_asks_for_it(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_a_gpu_measures_its_memory() -> None:
     trials = plan_trials(tiny(), [Method(1, 'none', None)])
     for trial, times in zip(trials, time_trials(trials, 2, 2), strict=True):

@@ -70,7 +70,7 @@ def _compared(cfg: Config, setup: Setup) -> dict[str, Any]:
         # What the order of sums does on a GPU: the same steps, taken once more.
         noise=(weights[1] - weights[0]).abs().max().item() / scale,
         difference=(weights[2] - weights[0]).abs().max().item() / scale,
-        rows=[row_of_times(name, step, base, None) for name, step in times.items()],
+        rows=[row_of_times(name, step, base) for name, step in times.items()],
     )
 
 

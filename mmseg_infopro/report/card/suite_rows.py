@@ -15,7 +15,7 @@ TIMEOUT = 500
 
 def suite_tasks() -> list[Task]:
     """Return the rows."""
-    marked = Task('tests', 'marked cuda', lambda: run_tests('-m', 'cuda'), 150, needs_cuda=True)
+    marked = Task('tests', 'marked cuda', lambda: run_tests('-m', 'cuda'), 300, needs_cuda=True)
     tools = ('tests/tools', 'tests/run', 'tests/hooks', 'tests/report')
     return [
         marked,

@@ -8,11 +8,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from ...measure.real_step import free_memory
 from ...measure.step_time import StepTimes, time_in_rounds
 from ..timing import real_config_step
 from .networks import Network
 from .plans import AUTO, E2E, LEAN, WAYS, Plans, ways_of
-from .tasks import Setup, Task
+from .tasks import Setup, Task, describe
 
 GOALS = {LEAN: 1.05, AUTO: 1.10}
 """Seconds of a step, relative to end-to-end training."""
@@ -31,11 +32,15 @@ def time_task(
     """Return the row of all ways to train one network that it has."""
 
     def run() -> dict[str, Any]:
-        there = ways_of(network, ways)
-        cfgs = {way: plans.get(network, precision, way).cfg for way in there}
-        return dict(
-            network=network.name, precision=precision, rows=compare_times(setup, cfgs, GOALS)
-        )
+        cfgs, failures = {}, {}
+        for way in ways_of(network, ways):
+            try:
+                cfgs[way] = plans.get(network, precision, way).cfg
+            except ValueError as error:  # it has no eight modules, for example
+                failures[way] = str(error)
+        rows = compare_times(setup, cfgs, GOALS)
+        rows += [row_of_times(way, StepTimes(failure=text)) for way, text in failures.items()]
+        return dict(network=network.name, precision=precision, rows=rows)
 
     return Task(
         section,
@@ -60,14 +65,23 @@ def compare_times(
     """
     makers = {name: partial(real_config_step, cfg, setup.device) for name, cfg in cfgs.items()}
     rounds, steps = (1, 1) if setup.small else (ROUNDS, STEPS)
+    failures: dict[str, str] = {}
     with DefaultScope.overwrite_default_scope('mmseg'):
+        for name, make in makers.items():
+            try:
+                time_in_rounds({name: make}, 1, 1)
+            except Exception as error:  # it leaves the others their turns
+                failures[name] = describe(error)
+                free_memory()
+        makers = {name: make for name, make in makers.items() if name not in failures}
         times = time_in_rounds(makers, rounds, steps)
-    base = times[first].seconds() if times[first].timed else None
+    times |= {name: StepTimes(failure=text) for name, text in failures.items()}
+    base = times[first].seconds() if first in times and times[first].timed else None
     return [row_of_times(name, step, base, (goals or {}).get(name)) for name, step in times.items()]
 
 
 def row_of_times(
-    name: str, step: StepTimes, base: float | None, goal: float | None
+    name: str, step: StepTimes, base: float | None = None, goal: float | None = None
 ) -> dict[str, Any]:
     """Return the figures of timed steps, relative to ``base`` seconds."""
     seconds = step.seconds() if step.timed else None
