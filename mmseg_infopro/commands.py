@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .config.places import first_sentence
+from .dependencies import quiet_warnings
 from .files.outputs import check_distinct, check_output
 
 CONFIG = 'a config file, or mmseg::NAME for one of mmseg'
@@ -82,7 +83,8 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
     @wraps(main)
     def run() -> int:
         try:
-            return main() or 0
+            with quiet_warnings():
+                return main() or 0
         except (ValueError, TypeError, OSError, MemoryError) as error:
             if getattr(error, 'said_elsewhere', False):
                 time.sleep(SECONDS_TO_SAY)

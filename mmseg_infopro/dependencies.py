@@ -1,11 +1,14 @@
 """What we depend on: says what is missing or installed twice, and imports it without noise."""
 
 import io
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TextIO
 
 # The distributions that provide each module. Any two of them overwrite each other's files.
 PROVIDERS = {
@@ -32,6 +35,43 @@ def quiet_imports() -> Iterator[None]:
         for line in printed.getvalue().splitlines():
             if line != PRINTED:
                 print(line)
+
+
+def is_upstreams(filename: str) -> bool:
+    """Whether a warning raised there is about how upstream is written: nobody can act on it."""
+    return 'site-packages' in filename or filename.startswith(str(Path(__file__).parent))
+
+
+@contextmanager
+def quiet_warnings(log: Callable[[str, str, int], None] | None = None) -> Iterator[None]:
+    """Context in which the console shows those warnings of Python only that are the user's.
+
+    Args:
+        log: Gets text, file and line of all of them.
+    """
+    with warnings.catch_warnings():
+        set_quiet_warnings(log)
+        yield
+
+
+def set_quiet_warnings(log: Callable[[str, str, int], None] | None = None) -> None:
+    """Do for good what :func:`quiet_warnings` does."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        if log is not None:
+            log(text, filename, lineno)
+        if not is_upstreams(filename):
+            print(text, file=file or sys.stderr)
+
+    warnings.showwarning = show
 
 
 def require_mmseg() -> None:

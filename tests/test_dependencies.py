@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 from mmseg_infopro import dependencies
-from mmseg_infopro.dependencies import quiet_imports, require_mmseg
+from mmseg_infopro.dependencies import quiet_imports, quiet_warnings, require_mmseg
 
 
 def pretend_installed(monkeypatch: pytest.MonkeyPatch, *distributions: str) -> None:
@@ -75,3 +75,14 @@ def test_what_importing_prints_is_hushed_if_nobody_can_act_on_it(capsys):
         warnings.warn('anything else', stacklevel=1)
     assert capsys.readouterr().out == 'something to read\n'
     assert len(caught) == 1
+
+
+def test_warnings_of_upstream_are_logged_and_the_users_are_shown_too(capsys):
+    logged = []
+    with quiet_warnings(lambda text, file, line: logged.append((file, line))):
+        warnings.simplefilter('always')
+        warnings.warn_explicit('old', UserWarning, '/x/site-packages/mmseg/heads.py', 3)
+        warnings.warn_explicit('mine', UserWarning, '/home/me/head.py', 4)
+    shown = capsys.readouterr().err
+    assert 'mine' in shown and 'old' not in shown
+    assert logged == [('/x/site-packages/mmseg/heads.py', 3), ('/home/me/head.py', 4)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-import warnings
 from pathlib import Path
 from typing import TextIO
 
 from mmengine.logging import MMLogger
+
+from ..dependencies import set_quiet_warnings
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 TOLD = (
@@ -140,19 +141,9 @@ def module_losses(values: list[tuple[str, str]]) -> str:
 def _log_warnings(files: list[logging.FileHandler]) -> None:
     """Take Python's warnings into log files, and off the console those that are not the user's."""
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        text = warnings.formatwarning(message, category, filename, lineno, line)
-        record = logging.LogRecord('warnings', logging.WARNING, filename, lineno, text, (), None)
+    def log(text: str, filename: str, line: int) -> None:
+        record = logging.LogRecord('warnings', logging.WARNING, filename, line, text, (), None)
         for handler in files:
             handler.handle(record)
-        if 'site-packages' not in filename and not filename.startswith(PACKAGE):
-            print(text, file=file or sys.stderr)
 
-    warnings.showwarning = show
+    set_quiet_warnings(log)
