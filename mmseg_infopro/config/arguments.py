@@ -100,5 +100,6 @@ def add_recipe_argument(parser: ArgumentParser) -> None:
         '--recipe',
         metavar='WORD',
         help='what a step keeps and makes again, with the same gradients (default: of a config '
-        f'that has local modules its own, else {DEFAULT}). {words}',
+        f'that has local modules its own, else {DEFAULT}). {words}. A lever may be added, as in '
+        'lean+offload',
     )

@@ -55,9 +55,9 @@ def localize(
             given, those of the config, else fitted ones.
         method: One of :data:`~.methods.METHODS`, whose heads, schedule and context replace the
             config's. With ``'e2e'`` there is one module, which needs no other argument.
-        recipe: One of :data:`~.recipes.RECIPES`: what the step keeps and makes again, with the same
-            gradients. If not given, a config that is cut for the first time gets
-            :data:`~.recipes.DEFAULT`, any other keeps its own.
+        recipe: One of :data:`~.recipes.RECIPES`, or one with levers as ``'lean+offload'``: what the
+            step keeps and makes again, with the same gradients. If not given, a config that is cut
+            for the first time gets :data:`~.recipes.DEFAULT`, any other keeps its own.
 
     Raises:
         TypeError: The segmentor or the backbone cannot be cut; the message says why.

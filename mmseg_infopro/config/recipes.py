@@ -6,7 +6,7 @@ choice: ``num_modules`` and ``heads`` or ``method``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -137,16 +137,27 @@ DEFAULT = 'free'
 
 
 def find_recipe(word: str) -> Recipe:
-    """Return a recipe.
+    """Return a recipe: one of a word, and of levers that are added to it, as ``'lean+offload'``.
 
     Raises:
-        ValueError: There is none of this word.
+        ValueError: There is none of this word, or no such lever.
     """
-    if word not in RECIPES:
-        near = get_close_matches(str(word), RECIPES, 1)
+    first, *more = str(word).split('+')
+    _check_word('recipe', first, RECIPES)
+    names = {name.replace(' ', '-'): name for name in LEVERS}
+    for lever in more:
+        _check_word('what is added to a recipe', lever, names)
+    if not more:
+        return RECIPES[first]
+    levers = (*RECIPES[first].levers, *(names[lever] for lever in more))
+    return Recipe(f'{first} with {", ".join(more)}', levers)
+
+
+def _check_word(what: str, word: str, words: Iterable[str]) -> None:
+    if word not in words:
+        near = get_close_matches(word, words, 1)
         hint = f'; did you mean {near[0]}?' if near else ''
-        raise ValueError(f'recipe must be one of {", ".join(RECIPES)}, got {word!r}{hint}')
-    return RECIPES[word]
+        raise ValueError(f'{what} must be one of {", ".join(words)}, got {word!r}{hint}')
 
 
 def use_recipe(cfg: Config, word: str) -> None:

@@ -14,13 +14,13 @@ Two choices make a step smaller, and they do not mix. A *recipe* says what the s
 again: every gradient stays what it was. The number of local modules and their heads say *what
 trains the network*: that is another training.
 
-`--recipe WORD` is the first one, on `train`, `localize`, `memory`, `fit` and `benchmark`, and in
-`localize(cfg, num_modules=2, recipe='lean')`; `--num-modules`, `--heads` and `--method` are the
-second. What a config says stays: a config that has local modules gets a recipe only where one is
-asked for, and one that is cut for the first time gets `{DEFAULT}`. So the configs that are shipped
-here, the paper's among them, compute what they say; `--recipe lean` makes any of them lean, and
-`--recipe plain` takes that back. With one module nothing is taken unasked, so that K=1 is mmseg bit
-for bit.
+`--recipe WORD`, with a lever more `--recipe lean+offload`, is the first one, on `train`,
+`localize`, `memory`, `fit` and `benchmark`, and in `localize(cfg, num_modules=2, recipe='lean')`;
+`--num-modules`, `--heads` and `--method` are the second. What a config says stays: a config that
+has local modules gets a recipe only where one is asked for, and one that is cut for the first time
+gets `{DEFAULT}`. So the configs that are shipped here, the paper's among them, compute what they
+say; `--recipe lean` makes any of them lean, and `--recipe plain` takes that back. With one module
+nothing is taken unasked, so that K=1 is mmseg bit for bit.
 """
 EXACTNESS = """
 To rounding: sums are taken in another order, so that gradients or updates differ from the plain

@@ -137,6 +137,14 @@ def test_what_a_config_says_itself_stays():
 def test_a_word_with_a_typo():
     with pytest.raises(ValueError, match=r"one of plain, free, .* got 'leen'; did you mean lean"):
         localize(plain_config(), 2, recipe='leen')
+    with pytest.raises(ValueError, match=r"added to a recipe must .* got 'ofload'; .* offload"):
+        localize(plain_config(), 2, recipe='lean+ofload')
+
+
+def test_levers_are_added_to_a_recipe():
+    cfg = localize(plain_config(), 2, recipe='plain+chunked-losses+cheap-recompute')
+    assert cfg.model.local.chunked_losses and cfg.model.local.recompute == 'cheap'
+    assert 'update_per_module' not in cfg.model.local
 
 
 def test_a_command_line_names_a_recipe():
