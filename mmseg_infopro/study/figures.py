@@ -23,7 +23,7 @@ def memory_figure(rows: Sequence[Row]) -> Figure:
             [row.mean for row in own],
             yerr=[row.deviation or 0 for row in own],
             label=series,
-            **_style(index),
+            **style(index),
         )
         for row, share in zip(own, shares, strict=True):
             if row.way.num_modules > 1:
@@ -50,7 +50,7 @@ def depth_figure(rows: Sequence[Row]) -> Figure:
             [row.mean for row in own],
             yerr=[row.deviation or 0 for row in own],
             label=series,
-            **_style(index),
+            **style(index),
         )
     axes.set(xlabel='local modules K', ylabel='mIoU (%)')
     axes.set_xticks(sorted({row.way.num_modules for row in local}))
@@ -85,7 +85,8 @@ def _end_to_end_line(axes: Axes, rows: Sequence[Row]) -> None:
             axes.axhline(row.mean, color='grey', linestyle='--', linewidth=1, label='E2E, mean')
 
 
-def _style(index: int) -> dict:
+def style(index: int) -> dict:
+    """Return how the index-th series of a picture looks."""
     markers = 'osD^v<>Pp*Xh'
     return dict(
         marker=markers[index % len(markers)], markersize=5, capsize=3, linewidth=1, elinewidth=0.8

@@ -49,6 +49,7 @@ def make_record(bed: Bed, run: Run, work_dir: Path, code: str) -> dict[str, Any]
         bed=bed.name,
         way=run.way.word,
         seed=run.seed,
+        **_under_cap(run, cfg),
         code=code,
         config=digest(cfg),
         boundaries=list(cfg.model.local.boundaries) if is_local(cfg.model) else [],
@@ -62,6 +63,12 @@ def make_record(bed: Bed, run: Run, work_dir: Path, code: str) -> dict[str, Any]
         timing=_timing(files),
         machine=describe_machine(),
     )
+
+
+def _under_cap(run: Run, cfg: Config) -> dict[str, Any]:
+    if run.cap is None:
+        return {}
+    return dict(cap=run.cap, budget=run.budget, lr=cfg.optim_wrapper.optimizer.lr)
 
 
 def digest(cfg: Config) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 from .bed import Bed, Run
 from .record import COUNTS, code_state, make_record
 
+CAPS = 'caps'
+"""Folder of the records of runs under a cap, in that of their bed."""
 TRAIN = Path('tools/train.py')
 POLL_SECONDS = 2.0
 
@@ -39,11 +41,15 @@ class Study:
 
     def record_file(self, run: Run) -> Path:
         """Return where a run's record lies."""
-        return self.bed.folder / f'{run.name}.json'
+        return self.bed.folder / (CAPS if run.cap else '') / f'{run.name}.json'
 
     def work_dir(self, run: Run) -> Path:
         """Return a run's folder."""
         return self.work_dirs / self.bed.name / run.name
+
+    def all_options(self) -> list[str]:
+        """Return the ``--cfg-options`` of every run: the bed's, then those of the command line."""
+        return [f'{key}={value}' for key, value in self.bed.options.items()] + [*self.options]
 
     def is_finished(self, run: Run) -> bool:
         """Whether a run's record is there."""
@@ -52,19 +58,18 @@ class Study:
     def command(self, run: Run) -> list[str]:
         """Return the command line of a run; one that was begun goes on from its checkpoint."""
         work_dir = self.work_dir(run)
-        way = run.way.arguments(self.bed.partitions)
+        way = [] if run.config else run.way.arguments(self.bed.partitions)
         of_way = way[way.index('--cfg-options') + 1 :] if '--cfg-options' in way else []
         way = way[: way.index('--cfg-options')] if '--cfg-options' in way else way
-        options = [f'{key}={value}' for key, value in self.bed.options.items()]
+        options = [] if run.config else self.all_options()
         options += [
             f'randomness.seed={run.seed}',
             'val_evaluator.type=ImageCountsMetric',
             f'val_evaluator.counts_dir={work_dir / COUNTS}',
             *of_way,
-            *self.options,
         ]
         resume = ['--resume'] if any(work_dir.glob('iter_*.pth')) else []
-        command = [sys.executable, str(self.root / TRAIN), self.bed.config, *way]
+        command = [sys.executable, str(self.root / TRAIN), run.config or self.bed.config, *way]
         return [*command, '--work-dir', str(work_dir), *resume, '--cfg-options', *options]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..report.way import Way, parse_way
-from .bed import FILE
+from .bed import FILE, PLAN
 from .statistics import Interval, bootstrap_interval, paired_interval, verdict
 
 Record = Mapping[str, Any]
@@ -82,7 +82,7 @@ def read_records(folder: Path, mixed: bool = False) -> list[dict[str, Any]]:
     """
     records = []
     for file in sorted(folder.glob('*.json')):
-        if file.name == FILE:
+        if file.name in (FILE, PLAN):
             continue
         try:
             record = json.loads(file.read_text())
@@ -100,13 +100,19 @@ def read_records(folder: Path, mixed: bool = False) -> list[dict[str, Any]]:
             raise ValueError(
                 f'{folder} mixes {what}: {", ".join(found)}; --mixed takes them all, marked'
             )
-    for way in {record['way'] for record in records}:
-        configs = {record['config'] for record in records if record['way'] == way}
+    for group in {_group(record) for record in records}:
+        configs = {record['config'] for record in records if _group(record) == group}
         if len(configs) > 1 and not mixed:
             raise ValueError(
-                f'the runs of {way} are of {len(configs)} configs; --mixed takes them all, marked'
+                f'the runs of {" ".join(group)} are of {len(configs)} configs; '
+                '--mixed takes them all, marked'
             )
     return records
+
+
+def _group(record: Record) -> tuple[str, ...]:
+    """Return of what a record is one run, besides its seed."""
+    return tuple(record[key] for key in ('way', 'cap', 'budget') if key in record)
 
 
 def summarize(records: Sequence[Record], reference: str = 'e2e') -> list[Row]:
@@ -137,7 +143,7 @@ def compare(
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         return None, None
-    differences = [_score(first[seed]) - _score(second[seed]) for seed in seeds]
+    differences = [score(first[seed]) - score(second[seed]) for seed in seeds]
     frames = bootstrap_interval(
         [_areas(first[seed]) for seed in seeds], [_areas(second[seed]) for seed in seeds]
     )
@@ -151,7 +157,7 @@ def _row(way: Way, runs: Sequence[Record], base: Sequence[Record]) -> Row:
     return Row(
         way=way,
         seeds=tuple(run['seed'] for run in runs),
-        scores=tuple(map(_score, runs)),
+        scores=tuple(map(score, runs)),
         class_ious=tuple(np.nanmean([_class_ious(run) for run in runs], axis=0).tolist()),
         peak_share=runs[0]['predicted_peak'] / base[0]['predicted_peak'],
         extra_flops=runs[0]['flops'] / base[0]['flops'] - 1,
@@ -163,7 +169,8 @@ def _row(way: Way, runs: Sequence[Record], base: Sequence[Record]) -> Row:
     )
 
 
-def _score(record: Record) -> float:
+def score(record: Record) -> float:
+    """Return the mIoU after the last iteration, in per cent."""
     return float(record['validations'][-1]['mIoU'])
 
 

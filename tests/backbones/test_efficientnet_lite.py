@@ -64,6 +64,16 @@ def test_a_dilated_block_sees_what_it_saw_between_the_pixels_of_its_stride():
     )
 
 
+def test_checkpointing_changes_no_gradient():
+    found = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        backbone = MODELS.build(dict(type='EfficientNetLite', with_cp=with_cp)).train()
+        backbone(torch.randn(2, 3, 32, 32))[-1].square().mean().backward()
+        found.append([parameter.grad for parameter in backbone.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
