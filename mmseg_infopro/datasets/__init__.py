@@ -2,6 +2,7 @@
 
 from .camvid import CamVidDataset
 from .checks import check_data
+from .labels import check_labels
 from .loading import LoadCheckedAnnotations, LoadCheckedImage
 from .stream import SeededDataset, StreamSampler
 
@@ -12,4 +13,5 @@ __all__ = [
     'SeededDataset',
     'StreamSampler',
     'check_data',
+    'check_labels',
 ]

@@ -1,5 +1,6 @@
 """Loading that stops at broken data with one clear sentence instead of training on it."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
+from PIL import Image
 
-from .image_files import HEAD_BYTES, PNG, TAIL_BYTES, bytes_defect
+from .bit_depth import DEEP_MODES
+from .image_files import PNG, content_defect
 
 IGNORED = 255
 PNG_BIT_DEPTH = 24
@@ -30,10 +33,21 @@ def read_whole(kind: str, path: str, backend_args: dict[str, Any] | None) -> byt
     except OSError as error:
         reason = 'does not exist' if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f'the {kind} {path} cannot be read: {reason}') from error
-    defect = bytes_defect(content[:HEAD_BYTES], content[-TAIL_BYTES:], Path(path).suffix)
+    defect = content_defect(content, Path(path).suffix)
     if defect:
         raise ValueError(f'the {kind} {path} {defect}; a complete image file is needed')
     return content
+
+
+def _refuse_wrapped_ids(content: bytes, path: str) -> None:
+    """Raises a ValueError for the deep modes of other formats than PNG, as TIFF."""
+    with Image.open(BytesIO(content)) as image:
+        if image.mode.startswith(DEEP_MODES):
+            raise MaskDepthError(f'the mask {path} holds 16-bit ids; 8 bits are needed')
+
+
+class MaskDepthError(ValueError):
+    """A mask has more bits than mmseg reads."""
 
 
 @TRANSFORMS.register_module()
@@ -97,7 +111,10 @@ class LoadCheckedAnnotations(LoadAnnotations):
         if content.startswith(PNG) and content[PNG_BIT_DEPTH : PNG_BIT_DEPTH + 1] == b'\x10':
             raise ValueError(f'the mask {path} holds 16-bit ids; 8 bits are needed')
         try:
+            _refuse_wrapped_ids(content, path)
             super()._load_seg_map(results)
+        except MaskDepthError:
+            raise
         except DECODE_ERRORS as error:
             raise ValueError(f'the mask {path} cannot be decoded: {error}') from error
         self._check(results['gt_seg_map'], path, results.get('ori_shape'))

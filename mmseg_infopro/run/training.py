@@ -18,7 +18,7 @@ from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
 from ..config.same_method import check_same_method
-from ..datasets import check_data
+from ..datasets import check_data, check_labels
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
 from ..parallel import (
@@ -76,6 +76,9 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     check_training_config(cfg)
     check_sync_batch_norm(cfg, cfg.get('launcher', 'none'))
     checkpoint = None
+    if cfg.get('resume') and not resume and not cfg.get('load_from') and not _has_run(cfg):
+        print_log(f'resume=True: {cfg.work_dir} holds no checkpoint yet, so the run starts anew')
+        cfg.resume = False
     if resume or (cfg.get('resume') and not cfg.get('load_from')):
         cfg.load_from, checkpoint = find_resume_checkpoint(cfg)
         cfg.resume = True
@@ -88,8 +91,14 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
         if not cfg.get('resume'):
             cfg.load_from = loadable(cfg.load_from)
     rename_pretrained(cfg.model, loadable)
-    check_data(cfg)
+    check_data(cfg, ('train', 'val'))
+    check_labels(cfg)
     return checkpoint
+
+
+def _has_run(cfg: Config) -> bool:
+    """Whether a work dir holds checkpoints of whatever kind."""
+    return any(Path(cfg.work_dir).glob('*.pth'))
 
 
 def check_unused(cfg: Config) -> None:
