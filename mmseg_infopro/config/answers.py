@@ -66,20 +66,25 @@ def what_lowers_it(cfg: Config, step: DryStep) -> str:
         cfg: Resolved, with local modules.
         step: Its dry step.
     """
-    found = list(remedies(cfg, step))
-    text = f'the peak, {format_bytes(step.peak.total)}, is in {place_of_peak(step)}'
+    size, place = format_bytes(step.peak.total), place_of_peak(step)
+    cuts_help = not step.peaks_in_update and cuts_lower_it(cfg, step)
+    found = list(remedies(cfg, step, cuts_help))
+    if not cuts_help and not step.peaks_in_update:
+        place = 'the decode head, with the last unit'
+    text = f'the peak ({size}) is in {place}'
     if not any(remedy.words.startswith('--num-modules') for remedy in found):
         text += ': more modules would not help'
     gains = [f'{remedy.words} gives {format_bytes(remedy.step.peak.total)}' for remedy in found]
     return f'{text}; {", ".join(gains) or "no recipe lowers it"}'
 
 
-def remedies(cfg: Config, step: DryStep) -> Iterator[Remedy]:
-    """Yield what lowers a step's peak: the next recipe, and more local modules.
+def remedies(cfg: Config, step: DryStep, cuts_help: bool) -> Iterator[Remedy]:
+    """Yield what lowers a step's peak: a recipe, and more local modules.
 
     Args:
         cfg: Resolved, with local modules.
         step: Its dry step.
+        cuts_help: Whether more modules may do so.
     """
     enough = WORTHWHILE * step.peak.total
     count = len(cfg.model.local.boundaries) + 1
@@ -88,11 +93,10 @@ def remedies(cfg: Config, step: DryStep) -> Iterator[Remedy]:
         if trial.peak.total <= enough:
             yield Remedy(f'--recipe {word}', trial)
             break
-    if step.peaks_in_update or count >= MOST_MODULES or not cuts_lower_it(cfg, step):
-        return
-    trial = dry_config_step(resolve(localize(cfg, 2 * count)))
-    if trial.peak.total <= enough:
-        yield Remedy(f'--num-modules {2 * count}', trial)
+    if cuts_help and count < MOST_MODULES:
+        trial = dry_config_step(resolve(localize(cfg, 2 * count)))
+        if trial.peak.total <= enough:
+            yield Remedy(f'--num-modules {2 * count}', trial)
 
 
 def stronger(recipe: str) -> list[str]:
