@@ -26,8 +26,15 @@ def explained_out_of_memory(runner: Runner) -> Iterator[None]:
     """
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise MemoryError(describe_out_of_memory(runner, str(error))) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error is that of a full GPU: of torch's allocator, or of a library beside it."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or 'STATUS_ALLOC_FAILED' in str(error)
 
 
 def describe_out_of_memory(runner: Runner, error: str) -> str:

@@ -313,6 +313,14 @@ def test_an_error_in_validation_has_other_advice(card: Card, plain_runner: Any) 
         raise_out_of_memory()
 
 
+def test_a_library_beside_the_allocator_runs_out_of_memory_too(
+    card: Card, plain_runner: Any
+) -> None:
+    message = 'out of GPU memory in a training step, asking for more; the card has 24.00 GiB'
+    with pytest.raises(MemoryError, match=message), explained_out_of_memory(plain_runner):
+        raise RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate')
+
+
 def test_other_errors_pass(plain_runner: Any) -> None:
     with (
         pytest.raises(RuntimeError, match='shape mismatch'),
