@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from mmengine.config import Config
@@ -47,11 +48,23 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         ValueError: A key is not in the config, and nothing would read it.
     """
+    cfg = _with_types(cfg, options)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
         for key in options:
             where, parent, name = first_new(cfg, key)
             if isinstance(parent, Mapping) and name:
                 _check_key(cfg, where, parent, name, key)
+
+
+def _with_types(cfg: Config, options: Mapping[str, Any]) -> Config:
+    """Return a config with the types that options name: arguments beside them are of those."""
+    types = {key: item for key, item in options.items() if key.endswith('.type')}
+    types = {key: item for key, item in types.items() if not first_new(cfg, key)[2]}
+    if not types:
+        return cfg
+    cfg = deepcopy(cfg)
+    cfg.merge_from_dict(types)
+    return cfg
 
 
 def first_new(cfg: Any, key: str) -> tuple[str, Any, str]:

@@ -88,3 +88,12 @@ def test_contradictions_are_refused(wishes, options):
 def test_one_wish_said_twice_is_none():
     options = {'model.local.num_modules': 3}
     check_contradictions(Namespace(num_modules=3, resume=True, cfg_options=options))
+
+
+def test_arguments_are_those_of_the_type_that_a_command_line_names():
+    counts = {'val_evaluator.type': 'ImageCountsMetric', 'val_evaluator.counts_dir': 'counts'}
+    assert read_config(CONFIG, counts).val_evaluator.counts_dir == 'counts'
+    with pytest.raises(ValueError, match=r'nothing reads val_evaluator\.count_dir'):
+        read_config(
+            CONFIG, {'val_evaluator.type': 'ImageCountsMetric', 'val_evaluator.count_dir': 1}
+        )
