@@ -113,7 +113,7 @@ def _note(axes: Any, x: float, y: float, text: str, missed: bool) -> None:
 def _finish(axes: Any, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.set_ylim(len(labels) - 0.5, -0.5)  # the first one on top
-    axes.margins(x=0.12)
+    axes.margins(x=0.2)  # for the notes beside the bars
     axes.set_xlim(left=0)
     axes.grid(axis='x', alpha=0.25)
     axes.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8)
