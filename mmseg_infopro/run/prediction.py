@@ -27,6 +27,7 @@ def log_prediction(cfg: Config) -> None:
     cfg.model = unsynchronized(cfg.model)
     try:
         line = peak_and_saving(dry_config_step(cfg), dry_config_step(plain_end_to_end(cfg)))
+        line += f'; python tools/memory.py {cfg.filename or "CONFIG"} tries what lowers it'
     except (ValueError, TypeError, RuntimeError) as error:
         line = f'the peak of a step is not predicted: its dry step failed ({error})'
     logger.info(line)
