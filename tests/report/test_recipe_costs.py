@@ -51,6 +51,8 @@ def test_what_is_kept_has_every_recipe():
     assert num_rows([2, 4, 8]) == len(RECIPES) + len(LEVERS) + len(costs['trainings'])
     peaks = [cost['peak'] for cost in costs['recipes'].values()]
     assert peaks == sorted(peaks, reverse=True)
+    lean = costs['recipes']['lean']
+    assert (lean['peak'] < 0.475, lean['flops'] < 1.004) == (True, True)
 
 
 @pytest.mark.parametrize('word', RECIPES)
