@@ -46,7 +46,7 @@ from mmseg_infopro.report.ways import methods_to_compare, plan_trials
 def parse_args() -> argparse.Namespace:
     parser = config_parser(__doc__)
     add_step_arguments(parser)
-    add_method_argument(parser)
+    add_method_argument(parser, compares=True)
     add_recipe_argument(parser)
     add = parser.add_argument
     add(
@@ -92,7 +92,8 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
     words = args.recompute or [word for word in RECOMPUTE if word != 'auto' or args.cap]
-    methods = methods_to_compare(cfg, args.num_modules, words, args.amp, args.cap)
+    heads = args.heads or (None,)
+    methods = methods_to_compare(cfg, args.num_modules, words, args.amp, args.cap, heads)
     with progress_bar('plans', len(methods)) as advance:
         trials = plan_trials(cfg, methods, advance)
     steps, times = [], None
@@ -114,9 +115,7 @@ def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
 def main() -> None:
     args = parse_args()
     check_arguments(args)
-    cfg = apply_method(
-        read_config(args.config, args.cfg_options), args.method, args.recipe, args.heads
-    )
+    cfg = apply_method(read_config(args.config, args.cfg_options), args.method, args.recipe)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None)
     console = Console()
     if cfg.get('compile') or cfg.model.get('local', {}).get('compile'):

@@ -77,8 +77,13 @@ def apply_method(
     return localize(cfg, **partition, method=method, recipe=recipe, heads=heads)
 
 
-def add_method_argument(parser: ArgumentParser) -> None:
-    """Let a command line name a method, and the form of its heads."""
+def add_method_argument(parser: ArgumentParser, compares: bool = False) -> None:
+    """Let a command line name a method, and the form of its heads.
+
+    Args:
+        parser: Of the command.
+        compares: Several forms of heads may be named.
+    """
     parser.add_argument(
         '--method',
         metavar='NAME',
@@ -86,6 +91,7 @@ def add_method_argument(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         '--heads',
+        nargs='+' if compares else None,
         choices=[*TASK],
         help="InfoPro's local heads in place of the config's, or of the method's: fitted to a "
         "share of the network's FLOPs, as methods have them by default, or the paper's",

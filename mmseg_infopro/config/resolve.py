@@ -17,6 +17,7 @@ from .build import SEGMENTORS, build_end_to_end, is_local
 from .caps import card_bytes
 from .edit import enforce_cap, fill_image_range, set_partition
 from .fit_cap import fit_cap, measure_config, set_fit, smallest_fit
+from .fitted import write_fitted
 from .phases import fill_max_iters, fit_run_to_schedule
 from .step import own_wrapper, step_shape
 from .writing import warn_of_another_step
@@ -25,10 +26,10 @@ from .writing import warn_of_another_step
 def resolve(cfg: Config) -> Config:
     """Return a copy of ``cfg`` whose ``model.local`` holds explicit boundaries.
 
-    It also holds the data-parallel wrapper of local modules, unless the config names one, the
-    optimizer wrapper with a loss scale for each module where they are updated one by one,
-    mmengine's ``compile`` setting as ``model.local.compile``, and what of the run depends on the
-    schedule, see :func:`fit_run_to_schedule`.
+    It also holds the widths and strides of fitted local heads, the data-parallel wrapper of local
+    modules, unless the config names one, the optimizer wrapper with a loss scale for each module
+    where they are updated one by one, mmengine's ``compile`` setting as ``model.local.compile``,
+    and what of the run depends on the schedule, see :func:`fit_run_to_schedule`.
 
     ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
@@ -55,6 +56,7 @@ def resolve(cfg: Config) -> Config:
     fill_max_iters(cfg)
     warn_of_another_step(cfg)
     settings = read_local_settings(cfg.model.local)
+    model = None
     if settings.memory_cap is not None:
         if parse_share(settings.memory_cap) is not None:
             cap = card_bytes(cfg, settings.memory_cap, settings.margin_bytes)
@@ -72,6 +74,7 @@ def resolve(cfg: Config) -> Config:
         boundaries = choose_boundaries(model, settings, model.head_defaults(), shape, measure)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
+    write_fitted(cfg, model)
     fit_run_to_schedule(cfg)
     if cfg.model.local.boundaries and 'optim_wrapper' in cfg:
         cfg.optim_wrapper = own_wrapper(cfg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -48,46 +48,27 @@ class ChunkedLoss(BaseDecodeHead):
         if obstacle(self._criteria(), self.sampler):
             return super().loss_by_feat(seg_logits, batch_data_samples)
         labels = stack_labels(self, batch_data_samples).squeeze(1)
-        cross_entropy, accuracy = self._sum_and_accuracy(seg_logits, labels)
         losses: dict[str, Tensor] = {}
         for criterion in self._criteria():
-            loss = self._loss(criterion, cross_entropy, seg_logits, labels)
+            loss = self._cross_entropy(criterion, seg_logits, labels)
             name = criterion.loss_name
             losses[name] = losses[name] + loss if name in losses else loss
-        return {**losses, 'acc_seg': accuracy}
-
-    def _sum_and_accuracy(
-        self, logits: Tensor, labels: Tensor
-    ) -> tuple[Callable[[Tensor | None], Tensor], Tensor]:
-        """Return the sum of all pixels' cross-entropy for class weights, and ``acc_seg``.
-
-        Args:
-            logits: ``(B, C, h, w)``.
-            labels: ``(B, H, W)``.
-        """
-
-        def cross_entropy(class_weight: Tensor | None) -> Tensor:
-            return CrossEntropySum.apply(
-                logits, labels, class_weight, self.ignore_index, self.align_corners
-            )
-
-        return cross_entropy, pixel_accuracy(logits, labels, self.ignore_index, self.align_corners)
+        losses['acc_seg'] = pixel_accuracy(
+            seg_logits, labels, self.ignore_index, self.align_corners
+        )
+        return losses
 
     def _criteria(self) -> list[Any]:
         several = isinstance(self.loss_decode, nn.ModuleList)
         return list(self.loss_decode) if several else [self.loss_decode]
 
-    def _loss(
-        self,
-        criterion: CrossEntropyLoss,
-        cross_entropy: Callable[[Tensor | None], Tensor],
-        logits: Tensor,
-        labels: Tensor,
-    ) -> Tensor:
+    def _cross_entropy(self, criterion: CrossEntropyLoss, logits: Tensor, labels: Tensor) -> Tensor:
         class_weight = criterion.class_weight
         if class_weight is not None:
             class_weight = logits.new_tensor(class_weight, dtype=loss_dtype(logits))
-        loss = cross_entropy(class_weight)
+        loss = CrossEntropySum.apply(
+            logits, labels, class_weight, self.ignore_index, self.align_corners
+        )
         if criterion.reduction == 'mean':
             if class_weight is None and not criterion.avg_non_ignore:
                 loss = loss / labels.numel()

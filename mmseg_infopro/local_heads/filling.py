@@ -14,7 +14,7 @@ from ..backbones import FeatureShape
 from .arguments import constructor_arguments
 from .border import Border
 from .chunking import chunked
-from .fitting import SHARE, fit, is_fitted
+from .fitting import Fit, fit, is_fitted
 from .task_loss import check_not_constant, losses_of, with_task
 
 Config = Mapping[str, Any]
@@ -35,8 +35,8 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
     Raises:
         ValueError: It is not registered, or the border has other channels.
     """
-    head_class = _head_class(cfg)
-    if head_class is None:
+    kind = head_class(cfg)
+    if kind is None:
         near = get_close_matches(cfg['type'], MODELS.module_dict, 1)
         hint = f'did you mean {near[0]}, or ' if near else ''
         raise ValueError(f'it is not registered; {hint}is its module in custom_imports?')
@@ -46,7 +46,7 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
         raise ValueError(
             f'in_channels must be {known["in_channels"]} there, got {cfg["in_channels"]}'
         )
-    arguments = constructor_arguments(head_class)
+    arguments = constructor_arguments(kind)
     if cfg.get('num_classes', known.get('num_classes')) != known.get('num_classes'):
         known = {key: value for key, value in known.items() if key not in OF_THE_CLASSES}
     if 'out_channels' not in arguments and known.get('out_channels') == 1:
@@ -54,8 +54,8 @@ def build_head(cfg: Config, border: Border, defaults: Config) -> nn.Module:
     filled = {name: value for name, value in known.items() if name in arguments}
     if 'channels' in arguments and arguments['channels'].default is inspect.Parameter.empty:
         filled['channels'] = _default_channels(border.shapes)
-    if is_fitted(head_class):
-        filled |= fitted_arguments(cfg, head_class, border, defaults)
+    if is_fitted(kind):
+        filled |= _fitted_arguments(cfg, border, defaults)
         cfg = {key: value for key, value in cfg.items() if key not in FITTING_KEYS}
     if 'loss_decode' in arguments:
         cfg = {**cfg, **_loss_of_the_task(cfg, known.get('task_loss'))}
@@ -95,18 +95,24 @@ def _border_arguments(
     )
 
 
-def fitted_arguments(
-    cfg: Config, head_class: Any, border: Border, defaults: Config
-) -> dict[str, Any]:
+def _fitted_arguments(cfg: Config, border: Border, defaults: Config) -> dict[str, Any]:
     """Return width and stride of a head at a border: what ``fitted`` says of it, else a fit."""
-    written = (cfg.get('fitted') or {}).get(border.boundary)
-    if written is not None:
-        return dict(written)
-    if 'channels' in cfg:
+    if not is_to_fit(cfg):
         return {}
+    written = (cfg.get('fitted') or {}).get(border.boundary)
+    return fit_of(cfg, border, defaults).arguments if written is None else dict(written)
+
+
+def is_to_fit(cfg: Config) -> bool:
+    """Whether a head's width follows from where it stands, and is not given."""
+    return is_fitted(head_class(cfg)) and 'channels' not in cfg
+
+
+def fit_of(cfg: Config, border: Border, defaults: Config) -> Fit:
+    """Return what a head gets at a border, whatever its ``fitted`` says."""
     num_classes = cfg.get('num_classes', defaults.get('num_classes', 0))
-    found = fit(head_class, border, num_classes, cfg.get('share', SHARE))
-    return found.arguments
+    kind = head_class(cfg)
+    return fit(kind, border, num_classes, cfg.get('share', kind.share))
 
 
 def _default_channels(border: Sequence[FeatureShape]) -> int:
@@ -128,5 +134,6 @@ def takes_border(head_cfgs: Sequence[Config]) -> bool:
     return any(kind is not None and 'border' in constructor_arguments(kind) for kind in kinds)
 
 
-def _head_class(cfg: Config) -> type | None:
+def head_class(cfg: Config) -> Any:
+    """Return the class of a head; None if it is not registered."""
     return MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']

@@ -43,7 +43,8 @@ class FittedReconstructionHead(BaseModule):
 
     loss_name = 'loss_rec'
     reads_image = True
-    enough_channels = (32, 32)
+    share = 0.003
+    enough_channels = (16, 16)
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class FittedReconstructionHead(BaseModule):
 
     def target(self, image: Tensor, size: Sequence[int]) -> Tensor:
         """Return the image in [0, 1], averaged to ``size``."""
-        return F.adaptive_avg_pool2d(self.image(image), (size[0], size[1]))
+        return self.image(F.adaptive_avg_pool2d(image.detach().float(), (size[0], size[1])))
 
     def loss(
         self, inputs: Sequence[Tensor], data_samples: SampleList, train_cfg: dict, image: Tensor
@@ -81,7 +82,7 @@ class FittedReconstructionHead(BaseModule):
         """Compare the reconstruction with the normalized ``image`` of shape ``(B, C, H, W)``."""
         logits = self(inputs).float()
         self.image.observe(image)
-        target = self.target(image.float(), logits.shape[2:])
+        target = self.target(image, logits.shape[2:])
         loss = F.binary_cross_entropy_with_logits(logits, target)
         return {self.loss_name: self.loss_weight * loss}
 

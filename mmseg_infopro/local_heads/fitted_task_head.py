@@ -31,7 +31,8 @@ class FittedTaskHead(ReducedLabels):
         **kwargs: As for :class:`mmseg.models.decode_heads.decode_head.BaseDecodeHead`.
     """
 
-    enough_channels = (32, 64)
+    share = 0.007
+    enough_channels = (16, 64)
 
     def __init__(
         self,

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 from .border import Border
 from .narrow import working_stride
 
-SHARE = 0.005
-"""Of the backbone's FLOPs, for one head: with two heads at each border, K=4 costs 3% at most."""
 FINEST_STRIDE = 8
 COARSER = (1, 2, 4)
 WIDTHS = range(8, 129, 8)
@@ -19,10 +17,13 @@ class FittedHead(Protocol):
     """A head that says what it costs.
 
     Attributes:
+        share: Of the backbone's FLOPs, unless another one is asked for. A task head and a
+            reconstruction head have 1% at each border, so that those of K=4 have at most 3%.
         enough_channels: With fewer than this it rather works at a coarser stride: as many as there
             are classes, within these bounds.
     """
 
+    share: float
     enough_channels: tuple[int, int]
 
     @staticmethod
@@ -55,7 +56,7 @@ def is_fitted(head_class: Any) -> bool:
     return hasattr(head_class, 'enough_channels')
 
 
-def fit(head_class: FittedHead, border: Border, num_classes: int, share: float = SHARE) -> Fit:
+def fit(head_class: FittedHead, border: Border, num_classes: int, share: float) -> Fit:
     """Return the width and the stride of a head at a border, which depend on nothing else.
 
     It works at stride 8, or on a coarser border at the border's, with the most channels that its

@@ -2,40 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from mmengine.logging import MMLogger
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.losses import CrossEntropyLoss
+from mmseg.utils import SampleList
 from torch import Tensor
 
-from .chunked_loss import EPS, ChunkedLoss, loss_dtype
+from ..upstream import stack_labels
+from .chunked_loss import EPS, loss_dtype, obstacle
+from .task_loss import losses_of
 
 
-class ReducedLabels(ChunkedLoss):
+class ReducedLabels(BaseDecodeHead):
     """A trailing base of a decode head whose loss is taken at the stride of its logits.
 
     The labels come to the logits, not the logits to the labels: of each cell of the logits the
     pixels of each class are counted, and the cross-entropy is that of the counts. This is exactly,
-    up to rounding, the cross-entropy of all labelled pixels with logits that are repeated over
-    their cells (``mode='nearest'``), ``ignore_index``, ``class_weight``, ``avg_non_ignore``,
-    ``reduction`` and ``acc_seg`` as in mmseg. It is not mmseg's loss, which interpolates the
-    logits bilinearly. Losses and samplers that need more than a sum over pixels are computed by the
-    head's other bases, with logits of full size; a warning names them.
+    up to rounding, mmseg's cross-entropy of all pixels with logits that are repeated over their
+    cells (``mode='nearest'``): softmax or sigmoid, with ``ignore_index``, ``class_weight``,
+    ``avg_non_ignore`` and ``reduction``; so is ``acc_seg``. It is not mmseg's loss of the same
+    logits, which are interpolated bilinearly there: where labels change within a cell, each class
+    weighs by its share of the cell. Losses and samplers that need more than a sum over pixels are
+    left to the head's other bases, with logits of full size; a warning names them.
     """
 
-    def _sum_and_accuracy(
-        self, logits: Tensor, labels: Tensor
-    ) -> tuple[Callable[[Tensor | None], Tensor], Tensor]:
-        counts = label_counts(labels, logits.shape[2:], logits.shape[1], self.ignore_index)
-        log_probabilities = logits.to(loss_dtype(logits)).log_softmax(dim=1)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        found = self._obstacle()
+        if found:
+            MMLogger.get_current_instance().warning(
+                f'{type(self).__name__} does not reduce its labels, and its loss is of full size: '
+                f'{found} is not the CrossEntropyLoss of every pixel'
+            )
 
-        def cross_entropy(class_weight: Tensor | None) -> Tensor:
-            weights = counts if class_weight is None else counts * class_weight.view(1, -1, 1, 1)
-            return -(weights * log_probabilities).sum()
+    def _obstacle(self) -> str | None:
+        softmax = [item for item in losses_of(self) if not _is_sigmoid(item)]
+        return obstacle(softmax, self.sampler)
 
-        with torch.no_grad():
-            predicted = logits.topk(1, dim=1).indices
-            accuracy = (counts.gather(1, predicted).sum() + EPS) * (100 / (counts.sum() + EPS))
-        return cross_entropy, accuracy.view(1)
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Return the losses and ``acc_seg`` of ``seg_logits`` ``(B, C, h, w)``."""
+        if self._obstacle():
+            return super().loss_by_feat(seg_logits, batch_data_samples)
+        labels = stack_labels(self, batch_data_samples).squeeze(1)
+        logits = seg_logits.to(loss_dtype(seg_logits))
+        num_classes = max(2, logits.shape[1])  # one channel tells two of them apart
+        counts = label_counts(labels, logits.shape[2:], num_classes, self.ignore_index)
+        losses: dict[str, Tensor] = {}
+        for criterion in losses_of(self):
+            entropy = _sigmoid_entropy if criterion.use_sigmoid else _softmax_entropy
+            loss = criterion.loss_weight * entropy(logits, counts, labels.numel(), criterion)
+            name = criterion.loss_name
+            losses[name] = losses[name] + loss if name in losses else loss
+        losses['acc_seg'] = _accuracy(logits, counts)
+        return losses
+
+
+def _is_sigmoid(criterion: Any) -> bool:
+    """Whether a loss is a sum of binary cross-entropies; weights of classes have no one meaning."""
+    return (
+        type(criterion) is CrossEntropyLoss
+        and criterion.use_sigmoid
+        and not criterion.use_mask
+        and criterion.class_weight is None
+        and criterion.reduction != 'none'
+    )
+
+
+def _softmax_entropy(
+    logits: Tensor, counts: Tensor, num_pixels: int, criterion: CrossEntropyLoss
+) -> Tensor:
+    weighted = criterion.class_weight is not None
+    if weighted:
+        counts = counts * logits.new_tensor(criterion.class_weight).view(1, -1, 1, 1)
+    total = -(counts * logits.log_softmax(dim=1)).sum()
+    if criterion.reduction == 'sum':
+        return total
+    return total / (counts.sum() + EPS if weighted or criterion.avg_non_ignore else num_pixels)
+
+
+def _sigmoid_entropy(
+    logits: Tensor, counts: Tensor, num_pixels: int, criterion: CrossEntropyLoss
+) -> Tensor:
+    num_outputs = logits.shape[1]
+    counted = counts.sum(dim=1, keepdim=True)
+    positive = counts[:, 1:] if num_outputs == 1 else counts
+    total = (positive * F.softplus(-logits) + (counted - positive) * F.softplus(logits)).sum()
+    if criterion.reduction == 'sum':
+        return total
+    return total / num_outputs / (counted.sum() + EPS if criterion.avg_non_ignore else num_pixels)
+
+
+@torch.no_grad()
+def _accuracy(logits: Tensor, counts: Tensor) -> Tensor:
+    """Return the share of pixels that a cell's prediction is right for, in percent, ``(1,)``."""
+    predicted = (logits > 0).long() if logits.shape[1] == 1 else logits.topk(1, dim=1).indices
+    correct = counts.gather(1, predicted).sum()
+    return ((correct + EPS) * (100 / (counts.sum() + EPS))).view(1)
 
 
 @torch.no_grad()
@@ -55,17 +122,15 @@ def label_counts(
     Returns:
         ``(B, C, h, w)`` in float32, in which counts are exact.
     """
-    height, width = labels.shape[1:]
     rows, columns = (
         torch.arange(length, device=labels.device) * cells // length
-        for length, cells in zip((height, width), size, strict=True)
+        for length, cells in zip(labels.shape[1:], size, strict=True)
     )
-    cells = rows[:, None] * size[1] + columns
     num_cells = size[0] * size[1]
-    counts = []
-    for label in labels:  # one at a time: its indices are as large as all its classes' counts
+    counts = labels.new_zeros(len(labels), num_classes * num_cells, dtype=torch.float32)
+    for label, count in zip(labels, counts, strict=True):  # of one sample, not of a batch
         counted = label != ignore_index
-        index = torch.where(counted, label, 0) * num_cells + cells
-        zeros = torch.zeros(num_classes * num_cells, device=labels.device)
-        counts.append(zeros.scatter_add_(0, index.flatten(), counted.flatten().float()))
-    return torch.stack(counts).view(-1, num_classes, *size)
+        index = torch.where(counted, label, 0).mul_(num_cells)
+        index.add_(rows[:, None] * size[1]).add_(columns)
+        count.scatter_add_(0, index.flatten(), counted.flatten().float())
+    return counts.view(-1, num_classes, *size)

@@ -20,6 +20,8 @@ COLOURS = {'module': '#dbe7f5', 'tail': '#c9dcc6', 'pale': '#f3f3f3', 'head': '#
 SHORT = {
     'FCNHead': 'task',
     'FeatureReconstructionHead': 'features',
+    'FittedReconstructionHead': 'image',
+    'FittedTaskHead': 'task',
     'GrownHead': 'grown units',
     'LinearHead': 'linear',
     'MLPHead': 'mlp',

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmengine.config import Config
 
+from ..config.arguments import apply_method
 from ..config.caps import card_bytes
 from ..config.edit import override_step
 from ..config.fit_cap import nearest_fit, set_fit
@@ -30,12 +31,14 @@ class Method:
             training.
         amp: As for :func:`override_step`; None is the config's own precision.
         cap: What ``'auto'`` recomputes for, in tensors: ``'5GiB'`` or ``'40%'``.
+        heads: A form of InfoPro's local heads in place of the config's.
     """
 
     num_modules: int | None
     recompute: str
     amp: str | None
     cap: str | None = None
+    heads: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def methods_to_compare(
     recompute: Sequence[str],
     precisions: Sequence[str | None] = (None,),
     caps: Sequence[str] = (),
+    heads: Sequence[str | None] = (None,),
 ) -> list[Method]:
     """Return end-to-end training and the local ones, by precision.
 
@@ -72,6 +76,7 @@ def methods_to_compare(
             also for K=1, if that is asked for.
         precisions: As for :func:`override_step`.
         caps: Bytes for tensors, as ``'5GiB'`` or ``'40%'``; ``'auto'`` is there for each of them.
+        heads: Forms of InfoPro's local heads; None are the config's own.
 
     Raises:
         ValueError: There is no partition to take, or ``'auto'`` without a cap.
@@ -90,8 +95,9 @@ def methods_to_compare(
         methods.append(Method(1, 'none', amp))
         for count in num_modules or (None,):
             words = [word for word in recompute if word != 'auto' and count != 1]
-            methods += [Method(count, word, amp) for word in words]
-            methods += [Method(count, 'auto', amp, cap) for cap in caps]
+            for form in heads:
+                methods += [Method(count, word, amp, None, form) for word in words]
+                methods += [Method(count, 'auto', amp, cap, form) for cap in caps]
     return list(dict.fromkeys(methods))
 
 
@@ -117,13 +123,15 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     cfg.pop('compile', None)
     cfg.model.get('local', {}).pop('compile', None)
     override_step(cfg, amp=method.amp)
+    cfg = apply_method(cfg, None, heads=method.heads)
     precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')
     if method.num_modules == 1 and method.cap is None:
         forms = end_to_end_forms(cfg).items()
         return [Trial(name, name, precision, form) for name, form in forms]
     if method.cap is not None:
         count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
-        return [_plan_for_cap(cfg, count, method.cap, precision)]
+        trial = _plan_for_cap(cfg, count, method.cap, precision)
+        return [trial if method.heads is None else _named(trial, method.heads)]
     if method.num_modules is not None:
         cfg = localize(cfg, method.num_modules)
     cfg.model.local.recompute = method.recompute
@@ -131,7 +139,13 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     name, series = f'K={len(cfg.model.local.boundaries) + 1}', 'local modules'
     if method.recompute != 'none':
         name, series = f'{name} {method.recompute}', f'{series}, recompute {method.recompute}'
-    return [Trial(name, series, precision, cfg)]
+    trial = Trial(name, series, precision, cfg)
+    return [trial if method.heads is None else _named(trial, method.heads)]
+
+
+def _named(trial: Trial, heads: str) -> Trial:
+    series = f'{trial.series}, {heads} heads'
+    return replace(trial, name=f'{trial.name} {heads}', series=series)
 
 
 def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Trial:

@@ -1,0 +1,86 @@
+"""What fitted heads cost, on any network, wherever they stand."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_infopro import localize
+from mmseg_infopro.backbones import boundary_names, trace_backbone
+from mmseg_infopro.backbones.unit_flops import UnitFlops
+from mmseg_infopro.config.build import build_end_to_end
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.local.infopro_heads import default_heads
+from mmseg_infopro.local_heads import build_local_heads
+from mmseg_infopro.local_heads.border import borders_of
+from mmseg_infopro.local_heads.filling import build_head, fit_of
+from mmseg_infopro.measure.fake import fake_copy
+from mmseg_infopro.measure.undrawn import undrawn_weights
+from mmseg_infopro.upstream import FakeTensorMode
+from tests.models import build, model_config
+
+NETWORKS = (
+    'fcn_r50-d8', 'fcn_hr18', 'segformer_mit-b0', 'upernet_swin', 'stdc', 'cgnet', 'erfnet_fcn',
+    'bisenetv2', 'lraspp_m-v3-d8', 'upernet_vit-b16_ln_mln',
+)  # fmt: skip
+SHARE = 0.01
+
+
+@cache
+def borders(network):
+    """All borders of a network of mmseg, and what its local heads take over."""
+    cfg = localize(read_config(f'mmseg::_base_/models/{network}.py'), 2)
+    with undrawn_weights():
+        model = build_end_to_end(cfg)
+    trace = trace_backbone(model.backbone)
+    names = boundary_names(model.backbone)
+    return borders_of(model.backbone, trace, names, 3), model.head_defaults()
+
+
+@pytest.mark.parametrize('network', NETWORKS)
+def test_heads_stay_within_their_share_of_the_flops_at_stride_8_or_coarser(network):
+    found, defaults = borders(network)
+    for border in found[:: len(found) // 4 + 1]:
+        with undrawn_weights():
+            heads = build_local_heads(default_heads(), border, defaults)
+        with FakeTensorMode() as mode:
+            heads = fake_copy(heads, mode)
+            sizes = [round(512 / shape.stride) for shape in border.shapes]
+            maps = [
+                torch.empty(1, shape.channels, size, size)
+                for shape, size in zip(border.shapes, sizes, strict=True)
+            ]
+            with FlopCounterMode(display=False) as counter:
+                logits = [head(maps) for head in heads]
+        assert counter.get_total_flops() <= SHARE * border.flops.per_pixel * 512**2
+        assert logits[0].shape[-1] <= 512 / 8
+        assert logits[0].shape[1] == defaults['num_classes']
+        assert logits[1].shape[-1] == logits[1].shape[-2] <= 512 / 4
+
+
+def test_a_wider_share_makes_wider_heads():
+    found, defaults = borders('stdc')
+    kind = dict(type='FittedTaskHead')
+    narrow, wide = (fit_of({**kind, **more}, found[0], defaults) for more in ({}, dict(share=0.05)))
+    assert wide.channels > narrow.channels
+    assert wide.share <= 0.05
+
+
+def test_what_is_written_or_given_is_not_fitted():
+    (border, *_), defaults = borders('stdc')
+    written = {border.boundary: dict(channels=24, min_stride=32.0)}
+    for cfg in (dict(fitted=written), dict(channels=24, min_stride=32.0)):
+        head = build_head(dict(type='FittedTaskHead', **cfg), border, defaults)
+        assert head.channels == 24
+        assert head([torch.randn(2, 32, 32, 32)]).shape == (2, 19, 2, 2)
+
+
+def test_a_frozen_unit_costs_a_third():
+    backbone = build(model_config(local=dict(boundaries=['layer2.1']))).backbone
+    flops = UnitFlops(backbone, 3)
+    whole, area = flops.per_pixel, 2 * 256 * 256
+    assert whole == sum(flops.by_name.values()) / area
+    backbone.layer4.requires_grad_(False)
+    last = sum(value for name, value in flops.by_name.items() if name.startswith('layer4'))
+    assert UnitFlops(backbone, 3).per_pixel == pytest.approx(whole - last * 2 / 3 / area)
