@@ -82,9 +82,8 @@ def test_another_word_is_refused():
         localize(config(), 2, heads='papers')
 
 
-@pytest.mark.parametrize('network', ['segformer_mit-b0', 'lraspp_m-v3-d8'])
-def test_four_modules_cost_at_most_3_percent_and_heads_are_no_peak(network):
-    cfg = read_config(f'mmseg::_base_/models/{network}.py')
+def test_four_modules_cost_at_most_3_percent_and_heads_are_no_peak():
+    cfg = read_config('mmseg::_base_/models/stdc.py')
     cfg.model.data_preprocessor.size = (128, 256)
     cfg.train_dataloader = dict(batch_size=2)
     cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
