@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -80,13 +80,18 @@ def train(args: argparse.Namespace, console: Console) -> int:
     bed = read_bed(args.bed)
     ways = [parse_way(word) for word in args.ways]
     study = Study(bed, ROOT, args.work_dirs.resolve(), args.cfg_options, args.threads)
+    cfg = bed_config(study)
+    for way in ways:
+        way.check(cfg)
+    torch.set_num_threads(args.threads)
     if args.cap:
-        plan = plan_caps(study, ways, args.cap, console)
+        plan = plan_caps(study, cfg, ways, args.cap, console)
         runs = plan.runs(ways, args.cap, args.seeds)
     else:
         runs = plan_runs(bed, ways, args.seeds)
     left = [run for run in runs if not study.is_finished(run)]
-    hours = plan.hours(left) * args.threads if args.cap else core_hours(study, left)
+    to_time = cfg if args.plan or args.hours is not None else None
+    hours = plan.hours(left) * args.threads if args.cap else core_hours(study, left, to_time)
     known = 'no run to tell from yet' if hours is None else f'about {hours:.1f} core-hours'
     console.print(f'{len(runs)} runs, {len(runs) - len(left)} finished; {known}', highlight=False)
     if args.hours is not None and hours is not None and hours > args.hours:
@@ -108,16 +113,21 @@ def train(args: argparse.Namespace, console: Console) -> int:
     return 1 if failed else 0
 
 
-def plan_caps(study: Study, ways: list[Way], caps: list[str], console: Console) -> CapPlan:
+def bed_config(study: Study) -> Config:
+    """Return a bed's config with all options."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    options = parser.parse_args(['--cfg-options', *study.all_options()]).cfg_options
+    return read_config(study.bed.config, options)
+
+
+def plan_caps(
+    study: Study, cfg: Config, ways: list[Way], caps: list[str], console: Console
+) -> CapPlan:
     """Find what every way trains under every cap, and say it."""
     for what, given in (('--cap', caps), ('--ways', [way.word for way in ways])):
         if len(set(given)) < len(given):
             raise ValueError(f'{what} names something twice: {" ".join(given)}')
-    parser = argparse.ArgumentParser()
-    parser.add_argument('options', nargs='*', action=DictAction)
-    options = parser.parse_args(study.all_options()).options
-    cfg = read_config(study.bed.config, options or {})
-    torch.set_num_threads(study.threads)
     configs = study.work_dirs / study.bed.name / CAPS
     plan = CapPlan(cfg, study.bed.folder / CAPS, configs)
     with progress_bar('steps under caps', len(ways) * len(caps)) as advance:

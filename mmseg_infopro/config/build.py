@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from copy import deepcopy
@@ -123,3 +124,10 @@ def is_local(model_cfg: Mapping[str, Any]) -> bool:
     """Whether a segmentor trains in local modules: one of ours, or a class derived from it."""
     found = model_class(model_cfg)
     return found is not None and issubclass(found, InfoProEncoderDecoder)
+
+
+def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:
+    """Say whether the class that a model config names takes an argument of this name."""
+    found: Any = model_class(model_cfg)
+    parents = () if found is None else found.__mro__
+    return any(name in inspect.signature(parent.__init__).parameters for parent in parents)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmseg.registry import MODELS
 
+from ..config.build import takes_argument
 from ..config.caps import plain_end_to_end
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
 from ..local_heads.chunking import unchunked
+from .way import END_TO_END
 
 
 def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
@@ -47,21 +46,12 @@ def end_to_end_forms(cfg: Config) -> dict[str, Config]:
     if lean.model.local.get('recompute') == 'auto':
         lean.model.local.recompute = 'cheap'
     plain = plain_end_to_end(cfg)
-    forms = {'E2E': resolve(plain)}
+    forms = {END_TO_END['e2e']: resolve(plain)}
     if takes_argument(plain.model.backbone, 'with_cp'):
-        forms['E2E with_cp'] = checkpointed = resolve(plain)
+        forms[END_TO_END['with_cp']] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
     local = lean.model.local
     chunks = local.get('chunked_losses') or replaced(lean.model, unchunked) != lean.model
     if chunks or local.get('recompute', 'none') != 'none':
         forms['E2E lean'] = resolve(lean)
     return forms
-
-
-def takes_argument(model_cfg: Mapping[str, Any], name: str) -> bool:
-    """Say whether the class that a model config names takes an argument of this name."""
-    kind = model_cfg['type']
-    model_class = MODELS.get(kind) if isinstance(kind, str) else kind
-    return any(
-        name in inspect.signature(parent.__init__).parameters for parent in model_class.__mro__
-    )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mmengine.config import Config
+
+from ..config.build import takes_argument
+from ..config.localize import local_types, localize
 from ..config.methods import METHODS
 
-END_TO_END = ('e2e', 'with_cp', 'k1_auto')
-"""Ways without local modules: plain, with mmseg's checkpointing, and recomputing to fit a cap."""
+END_TO_END = {'e2e': 'E2E', 'with_cp': 'E2E with_cp', 'k1_auto': 'K=1 auto'}
+"""Names of ways without local modules: plain, with mmseg's checkpointing, recomputing for a cap."""
 WORD = re.compile(r'(?P<method>\w+)(/(?P<heads>\w+))?(:(?P<count>\d+))?')
 
 
@@ -39,7 +44,7 @@ class Way:
     def name(self) -> str:
         """Return what a table's row is called."""
         if self.method in END_TO_END:
-            return dict(e2e='E2E', with_cp='E2E with_cp', k1_auto='K=1 auto')[self.method]
+            return END_TO_END[self.method]
         heads = f' ({self.heads} heads)' if self.heads else ''
         return f'{self.method}{heads} K={self.num_modules}'
 
@@ -47,6 +52,36 @@ class Way:
     def series(self) -> str:
         """Return of what the way is one, besides K."""
         return self.name.partition(' K=')[0]
+
+    def check(self, cfg: Config) -> None:
+        """Check that a model can be trained this way.
+
+        Raises:
+            TypeError: It cannot be cut.
+            ValueError: Its backbone has no gradient checkpointing of mmseg's.
+        """
+        if self.method == 'with_cp' and not takes_argument(cfg.model.backbone, 'with_cp'):
+            kind = cfg.model.backbone.type
+            raise ValueError(f'with_cp: backbone {kind} has no gradient checkpointing of its own')
+        if self.method not in ('e2e', 'with_cp'):
+            local_types(cfg.model)
+
+    def config(self, cfg: Config, partitions: Mapping[str, Sequence[str]]) -> Config:
+        """Return what a config becomes by :meth:`arguments`.
+
+        Args:
+            cfg: End to end; not changed.
+            partitions: As for :meth:`arguments`.
+        """
+        self.check(cfg)
+        if self.method not in ('e2e', 'with_cp'):
+            self.arguments(partitions)  # raises without a partition
+            boundaries = partitions[str(self.num_modules)]
+            return localize(cfg, boundaries=boundaries, method=self.method, heads=self.heads)
+        cfg = deepcopy(cfg)
+        if self.method == 'with_cp':
+            cfg.model.backbone.with_cp = True
+        return cfg
 
     def arguments(self, partitions: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the command line of ``tools/train.py`` for this way.

@@ -21,7 +21,7 @@ from ..report.way import Way, parse_way
 from ..report.ways import Trial
 from .bed import PLAN, Run
 from .cap_schedule import SAME_IMAGES, SAME_TIME, iterations_for, rescheduled
-from .cap_steps import check_way, fit_way
+from .cap_steps import fit_way
 from .record import digest
 
 ROUNDS, STEPS = 3, 2
@@ -99,7 +99,7 @@ class CapPlan:
         for cap in caps:
             check_cap(cap)
         for way in ways:
-            check_way(self.cfg, way)
+            way.check(self.cfg)
         for cap in caps:
             for way in ways:
                 if not self._is_known(way, cap):

@@ -19,7 +19,6 @@ from ..config.localize import localize
 from ..config.phases import fill_max_iters
 from ..config.step import config_peak, step_shape
 from ..local.settings import read_local_settings
-from ..report.baselines import takes_argument
 from ..report.largest import largest
 from ..report.step_sizes import crops
 from ..report.way import Way
@@ -42,17 +41,6 @@ class CapStep:
     fits: bool
 
 
-def check_way(cfg: Config, way: Way) -> None:
-    """Check that a model can be trained in a way.
-
-    Raises:
-        ValueError: It has no gradient checkpointing of mmseg's.
-    """
-    if way.method == 'with_cp' and not takes_argument(cfg.model.backbone, 'with_cp'):
-        kind = cfg.model.backbone.type
-        raise ValueError(f'with_cp: backbone {kind} has no gradient checkpointing of its own')
-
-
 def fit_way(cfg: Config, way: Way, cap: int) -> CapStep:
     """Return the largest step of a way, at most the config's own, within a cap.
 
@@ -65,7 +53,7 @@ def fit_way(cfg: Config, way: Way, cap: int) -> CapStep:
         TypeError: The model cannot be cut.
         ValueError: The way does not fit the model.
     """
-    check_way(cfg, way)
+    way.check(cfg)
     sizes = list(smaller_steps(cfg))
     tried: dict[int, CapStep] = {}
 
@@ -101,9 +89,7 @@ def smaller_steps(cfg: Config) -> Iterator[Config]:
 def step_of(cfg: Config, way: Way, cap: int) -> CapStep:
     """Return a way's step of a config's own size, as small as it takes where that can be chosen."""
     if way.method in ('e2e', 'with_cp'):
-        cfg = deepcopy(cfg)
-        if way.method == 'with_cp':
-            cfg.model.backbone.with_cp = True
+        cfg = way.config(cfg, {})
         peak = config_peak(cfg).total
         return CapStep(cfg, peak, peak <= cap)
     method = None if way.method == 'k1_auto' else way.method

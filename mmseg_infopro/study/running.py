@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files.whole import write_whole
 from .bed import Bed, Run
 from .record import COUNTS, code_state, make_record
 
@@ -107,14 +108,17 @@ def run_all(
                 if process.poll() is None:
                     continue
                 del running[run]
-                if process.returncode == 0:
+                try:
+                    if process.returncode != 0:
+                        raise ValueError(last_line(study.work_dir(run)))
                     record = make_record(study.bed, run, study.work_dir(run), code)
                     write_record(study.record_file(run), record)
-                    tell(f'{run.name}: mIoU {record["validations"][-1]["mIoU"]:.2f}')
-                    advance(run, 1.0)
-                else:
+                except (OSError, ValueError) as error:  # the others go on
                     failed.append(run)
-                    tell(f'{run.name} failed: {last_line(study.work_dir(run))}')
+                    tell(f'{run.name} failed: {error}')
+                else:
+                    tell(f'{run.name}: mIoU {record["validations"][-1]["mIoU"]:.2f}')
+                advance(run, 1.0)
     finally:
         for process in running.values():
             process.terminate()
@@ -126,9 +130,7 @@ def run_all(
 def write_record(file: Path, record: dict[str, Any]) -> None:
     """Write a record whole, one block a line."""
     lines = [f'"{key}":{json.dumps(value, separators=(",", ":"))}' for key, value in record.items()]
-    partial = file.with_suffix('.partial')
-    partial.write_text('{' + ',\n'.join(lines) + '}\n')
-    partial.replace(file)
+    write_whole(file, '{' + ',\n'.join(lines) + '}\n')
 
 
 def last_line(work_dir: Path) -> str:

@@ -57,7 +57,7 @@ def test_a_cap_that_no_step_meets_gets_the_smallest_step(cfg):
 
 def test_checkpointing_that_a_backbone_lacks_is_named(cfg):
     lacking = Config(dict(model=dict(backbone=dict(type='ERFNet'))))
-    with pytest.raises(ValueError, match='with_cp: backbone ERFNet has no gradient checkpointing'):
+    with pytest.raises(ValueError, match='with_cp: backbone ERFNet has no gradient checkpoint'):
         fit_way(lacking, parse_way('with_cp'), 1000)
 
 

@@ -12,13 +12,14 @@ from mmengine.config import Config
 
 import mmseg_infopro
 
+from ...config.build import takes_argument
 from ...config.fit_cap import nearest_fit, set_fit
 from ...config.localize import localize
 from ...config.resolve import resolve
 from ...config.step import dry_config_step
 from ...files.whole import write_whole
 from ...local.settings import read_local_settings
-from ..baselines import end_to_end_forms, takes_argument
+from ..baselines import end_to_end_forms
 from .networks import Network
 
 E2E, WITH_CP, AUTO, LEAN = 'E2E', 'E2E with_cp', 'K=1 auto', 'K=2 lean'
