@@ -16,6 +16,7 @@ from mmseg_infopro.report.fitting import Cap, fit_end_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'
+OTHER = 'configs/streets/e2e_deeplabv3_r18.py'
 SMALL = ('--crop', 64, 96, '--margin', 0, '--num-modules', 2, '--cfg-options')
 SMALL += ('model.backbone.base_channels=8', 'model.decode_head.in_channels=64')
 SMALL += ('model.decode_head.channels=16', 'model.auxiliary_head.in_channels=32')
@@ -64,7 +65,7 @@ def test_a_cap_that_nothing_fits(run_at_root, tmp_path):
         (['--cap', '0%'], "a share of E2E's peak must be above 0%, got 0%"),
         (['--cap', '1GiB'], '--cap must be above --margin=1.25GiB, got 1GiB'),
         (['--cap', '9GiB', '--num-modules', 40], 'num_modules must be between 1 and 9'),
-        (['--cap', '9GiB', '-o', CONFIG], 'already exists: name another file, or say --force'),
+        (['--cap', '9GiB', '-o', OTHER], 'already exists: name another file, or say --force'),
     ],
 )
 def test_a_users_error_is_a_sentence(run_at_root, arguments, message):
