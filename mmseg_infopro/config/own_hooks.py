@@ -13,7 +13,7 @@ from .walk import type_name
 PACKAGE = __name__.partition('.')[0]
 SAFETY = ('NonFiniteHook', 'StopHook', 'MadeUpValidationHook')
 """For every run: it stops at losses that are no numbers, and at signals so that it can resume."""
-LOCAL = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook')
+LOCAL = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHook', 'ThawHook')
 """For local modules: an exact resume, and the check of the first update."""
 
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from ..local.clock import at_iteration
 from ..local.settings import LocalSettings
+from ..local.thaw import thaw
 from ..local.update import obstacles
 from ..local_heads.arguments import constructor_arguments
 from ..local_heads.bounded_loss import bound_losses
@@ -55,6 +56,7 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
         with undrawn_weights():
             model = build_model(model_cfg)
         bound_losses(model)
+        thaw(model, getattr(model, 'may_thaw', ()))
         batch = partial(training_batch, shape)
         with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
             return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch)

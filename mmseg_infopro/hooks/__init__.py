@@ -13,6 +13,7 @@ from .progress_hook import ProgressHook
 from .rng_state_hook import RNGStateHook
 from .stop_hook import StopHook
 from .stopping import signals_noted
+from .thaw_hook import ThawHook
 from .whole_checkpoint_hook import WholeCheckpointHook
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     'ProgressHook',
     'RNGStateHook',
     'StopHook',
+    'ThawHook',
     'WholeCheckpointHook',
     'explained_out_of_memory',
     'signals_noted',

@@ -31,7 +31,8 @@ class FirstStepCheckHook(Hook):
     are how the scale is found, and such updates are skipped; the check then waits for a finite one.
 
     Where a schedule has several kinds of step (the modules train one after the other, or some steps
-    are end to end), the first one of each kind is checked, for what it is to train.
+    are end to end), the first one of each kind is checked, for what it is to train; so is the first
+    one after parameters were frozen or thawed, for those that train then.
 
     Args:
         allow_unused: Names, or patterns as ``backbone.norm*``, of trainable parameters that need
@@ -76,7 +77,8 @@ class FirstStepCheckHook(Hook):
             return
         model = unwrapped(runner.model)
         passes = step_passes(model, runner.optim_wrapper) if hasattr(model, 'schedule') else ()
-        kind = kind_of_step(passes)
+        trained = frozenset(n for n, p in model.named_parameters() if p.requires_grad)
+        kind = kind_of_step(passes), trained
         if kind in self._checked:
             return
         self._stop()

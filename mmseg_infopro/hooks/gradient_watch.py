@@ -60,6 +60,7 @@ class GradientWatch:
                 expected=self._expected is None or name in self._expected,
             )
             for name, parameter in self._trainable.items()
+            if parameter.requires_grad  # another hook may have frozen it since
         ]
 
     def stop(self) -> None:

@@ -12,7 +12,6 @@ from ..backbones import (
     BackboneTrace,
     Emit,
     Unit,
-    UnrolledBackbone,
     numbered_emits,
     owned_parameters,
 )
@@ -20,6 +19,7 @@ from ..recompute.groups import Recompute, RecomputeGroup, check_groups, module_g
 from .feature_flow import trace_feature_flow
 from .modular import Modular
 from .names import boundary_key
+from .thaw import may_thaw
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def cut_model(
             stop,
             tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
             flow.reads[index],
-            frozen=not _trains(model.backbone, units[start:stop]),
+            frozen=not _trains(model, units[start:stop]),
             groups=groups(start, stop, recompute),
             whole_groups=groups(start, stop, recompute_whole),
         )
@@ -166,10 +166,14 @@ def _is_below(name: str, paths: tuple[str, ...]) -> bool:
     return any(name == path or name.startswith(f'{path}.') for path in paths)
 
 
-def _trains(backbone: UnrolledBackbone, units: Sequence[Unit]) -> bool:
+def _trains(model: Any, units: Sequence[Unit]) -> bool:
     owns = [path for unit in units for path in unit.owns]
     owns += [path for unit in units for emit in unit.emits for path in emit.owns]
-    return any(p.requires_grad for p in owned_parameters(backbone, owns).values())
+    patterns = getattr(model, 'may_thaw', ())
+    return any(
+        parameter.requires_grad or may_thaw(f'backbone.{name}', patterns)
+        for name, parameter in owned_parameters(model.backbone, owns).items()
+    )
 
 
 def module_paths(model: Modular, index: int) -> list[str]:

@@ -62,6 +62,8 @@ class LocalSettings:
             full-size logits of a whole batch never live at once; other losses stay as they are.
         offload: Whether what the modules save for their backward passes waits in the host's memory,
             see :mod:`mmseg_infopro.recompute.offload`; or the numbers of the modules that do so.
+        may_thaw: Names or patterns of parameters, or of layers, that are frozen at first and may be
+            thawed in a run: their modules get local heads, and are planned for it.
         compile: Run each local module's units through ``torch.compile``: True, or its arguments.
         channels_last: Keep weights and activations in the channels-last memory format.
         planned_for: The step that a command planned a config for, and the peak that it predicted:
@@ -82,6 +84,7 @@ class LocalSettings:
     update_per_module: bool = False
     chunked_losses: bool = False
     offload: bool | tuple[int, ...] = False
+    may_thaw: tuple[str, ...] = ()
     compile: dict[str, Any] | None = None
     channels_last: bool = False
     planned_for: Mapping[str, Any] | None = None
@@ -119,6 +122,8 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     _check_types(settings, heads)
     if 'boundaries' in settings:
         settings['boundaries'] = tuple(settings['boundaries'])
+    if 'may_thaw' in settings:
+        settings['may_thaw'] = tuple(settings['may_thaw'])
     if not isinstance(settings.get('recompute', ''), str):
         settings['recompute'] = read_groups(settings['recompute'])
     if not isinstance(settings.get('offload', False), bool):
@@ -162,6 +167,9 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
     for key in ('schedule', 'context'):
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
             raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')
+    names = settings.get('may_thaw', ())
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'local.may_thaw must be a list of names, got {names!r}')
     boundaries = settings.get('boundaries', ())
     if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
         raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')

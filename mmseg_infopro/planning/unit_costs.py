@@ -16,6 +16,7 @@ from ..backbones import State, numbered_emits, trace_backbone
 from ..backbones.residuals import apply_measuring
 from ..local.context import build_contexts
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
+from ..local.thaw import thaw
 from ..local_heads.border import borders_of
 from ..local_heads.bounded_loss import bound_losses
 from ..local_heads.building import build_local_heads
@@ -107,6 +108,7 @@ class _Measurement:
         self.mode = FakeTensorMode()
         self.model = fake_copy(model, self.mode)
         bound_losses(self.model, source=model)
+        thaw(self.model, getattr(model, 'may_thaw', ()))
         self.model.train()
         self.trace = trace_backbone(self.model.backbone, shape.in_channels)
         self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)

@@ -70,6 +70,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.chunked_losses = settings.chunked_losses
         check_backbone(self.backbone, settings.recompute)
         self.image_range = settings.image_range
+        self.may_thaw = settings.may_thaw
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
         self.balance_interval = settings.balance_interval

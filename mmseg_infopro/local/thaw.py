@@ -1,0 +1,53 @@
+"""Parameters that a run thaws: which modules are cut for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import nn
+
+
+def may_thaw(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a parameter is, is below or fits one of the names of ``local.may_thaw``."""
+    return any(
+        name == pattern or name.startswith(f'{pattern.rstrip(".")}.') or fnmatchcase(name, pattern)
+        for pattern in patterns
+    )
+
+
+def thaw(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Let the parameters of a model that is only measured require gradient, if they ever may."""
+    for name, parameter in model.named_parameters() if patterns else ():
+        if may_thaw(name, patterns):
+            parameter.requires_grad_()
+
+
+def check_thawed(model: Any, thawed: Iterable[str]) -> None:
+    """Check that what begins to train in a run belongs to a module that can.
+
+    Args:
+        model: A segmentor.
+        thawed: Names of parameters that began to require gradient.
+
+    Raises:
+        ValueError: It belongs to a local module that was frozen when the model was built: that has
+            no local heads, and was not planned for.
+    """
+    frozen = [module.index for module in getattr(model, 'local_modules', ()) if module.frozen]
+    owners: Mapping[str, int] = {
+        name: index
+        for index in frozen
+        if index < len(model.boundaries)
+        for name in model.module_parameters(index)
+        if name.startswith('backbone.')
+    }
+    stuck = [name for name in thawed if name in owners]
+    if stuck:
+        raise ValueError(
+            f'{len(stuck)} parameter(s) of local module {owners[stuck[0]]} have begun to require '
+            f'gradient, as {stuck[0]}, but the module was frozen when the model was built: it has '
+            'no local heads, and was not planned for; name what a run may thaw in '
+            f"model.local.may_thaw, as ['{'.'.join(stuck[0].split('.')[:2])}']"
+        )
