@@ -71,11 +71,13 @@ def _steps_by_module(cfg: Config) -> bool:
 
 
 def _has_fused_step(cfg: Config) -> bool:
-    kind = ((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type')
+    optimizer = (cfg.get('optim_wrapper') or {}).get('optimizer') or {}
+    kind = optimizer.get('type')
     found = OPTIMIZERS.get(kind) if isinstance(kind, str) else kind
     if not isinstance(found, type) or not found.__module__.startswith(torch.optim.__name__):
         return False
-    return 'fused' in constructor_arguments(found)
+    excluded = optimizer.get('foreach') or optimizer.get('differentiable')
+    return 'fused' in constructor_arguments(found) and not excluded
 
 
 def _runs_eagerly(cfg: Config) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmseg.models import decode_heads
@@ -51,7 +51,8 @@ def chunked(cfg: Any) -> Any:
     kind = chunked_class(head)
     if kind is None or kind is head or cfg.get('sampler') is not None:
         return cfg
-    if obstacle(_criteria(cfg, head)):
+    criteria = _criteria(cfg, head)
+    if not criteria or obstacle(criteria):
         return cfg
     return type(cfg)({**cfg, 'type': kind})  # type: ignore[call-arg]
 
@@ -64,9 +65,12 @@ def unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
     return cfg
 
 
-def _criteria(cfg: Mapping[str, Any], head: type) -> Iterable[Any]:
-    """Build the losses that a decode head will have; that draws no random numbers."""
-    losses = cfg.get('loss_decode', constructor_arguments(head)['loss_decode'].default)
+def _criteria(cfg: Mapping[str, Any], head: type) -> list[Any]:
+    """Build the losses that a decode head will have, without random numbers; none if unknown."""
+    argument = constructor_arguments(head).get('loss_decode')
+    if argument is None:
+        return []
+    losses = cfg.get('loss_decode', argument.default)
     losses = losses if isinstance(losses, (list, tuple)) else [losses]
     return [MODELS.build(loss) for loss in losses]
 

@@ -109,6 +109,7 @@ def test_plain_takes_the_heads_of_the_lean_configs_back():
         (dict(clip_grad=dict(max_norm=1.0)), 'update per module'),
         (dict(accumulative_counts=2), 'update per module'),
         (dict(optimizer=dict(type='Rprop', lr=0.1)), 'fused step'),
+        (dict(optimizer=dict(type='SGD', lr=0.1, foreach=True)), 'fused step'),
     ],
 )
 def test_what_does_not_fit_is_left_out(wrapper, left_out):

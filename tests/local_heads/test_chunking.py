@@ -22,6 +22,13 @@ class OwnLossHead(FCNHead):
         return dict(loss=seg_logits.mean())
 
 
+class FixedLossHead(FCNHead):
+    """Chooses its loss itself."""
+
+    def __init__(self, in_channels):
+        super().__init__(in_channels=in_channels, channels=8, num_classes=5)
+
+
 def test_a_users_head_gets_a_class_that_is_registered_once():
     kind = chunked(dict(type='HeadOfAUser'))['type']
     assert kind.__mro__[1:3] == (HeadOfAUser, FCNHead)
@@ -38,6 +45,7 @@ def test_a_users_head_gets_a_class_that_is_registered_once():
         dict(type='FCNHead', loss_decode=[dict(type='CrossEntropyLoss', use_sigmoid=True)]),
         dict(type='FCNHead', sampler=dict(type='OHEMPixelSampler')),
         dict(type=OwnLossHead),
+        dict(type=FixedLossHead, in_channels=8),
         dict(type='ReconstructionHead'),
         dict(type='ChunkedFCNHead'),
         None,
