@@ -32,7 +32,8 @@ def test_it_compares_local_modules_with_what_a_user_would_pick_instead(run_at_ro
     assert all(len(row['module_peaks']) == len(row['boundaries']) + 1 for row in rows[2:])
     assert '100.0%' in result.out
     assert "K=2: boundaries=['" in result.out
-    assert re.search(r'^K=[23]: the peak \([\d.]+ MiB\) is in local module', result.out, re.MULTILINE)
+    answer = r'^K=[23]: the peak \([\d.]+ MiB\) is in local module'
+    assert re.search(answer, result.out, re.MULTILINE)
     assert Image.open(picture).width > 500
 
 
