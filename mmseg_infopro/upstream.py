@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 from torch.library import Library
@@ -174,6 +175,11 @@ def uncounted(optim_wrapper: OptimWrapper) -> Iterator[None]:
 def accumulative_counts(optim_wrapper: OptimWrapper) -> int:
     """Return over how many steps a wrapper accumulates gradients before an update."""
     return optim_wrapper._accumulative_counts
+
+
+def is_pure_python(config: str) -> bool:
+    """Whether a config file is in mmengine's newer style, in which types are classes."""
+    return Config._is_lazy_import(config)
 
 
 # ---- mmseg

@@ -245,3 +245,10 @@ def test_modes_are_not_hidden_from_the_compiler_call_by_call() -> None:
             return func(*args, **(kwargs or {}))
 
     assert not hasattr(Mode.__torch_dispatch__, '__wrapped__')
+
+
+def test_a_pure_python_config_is_known_by_its_imports(tmp_path):
+    old, new = tmp_path / 'old.py', tmp_path / 'new.py'
+    old.write_text("model = dict(type='EncoderDecoder')\n")
+    new.write_text('from mmseg.models import EncoderDecoder\nmodel = dict(type=EncoderDecoder)\n')
+    assert [upstream.is_pure_python(str(file)) for file in (old, new)] == [False, True]

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 
 from ..measure.sizes import format_bytes
 from ..planning.batch import StepShape
+from ..upstream import is_pure_python
 from .step import step_shape
 
 KEY = 'planned_for'
@@ -28,7 +29,12 @@ def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
         name: Its file, or ``mmseg::name``.
         cfg: Its local form.
         out: Where the text will lie.
+
+    Of a pure Python config it is the whole local form: only another one could inherit from that,
+    by importing it as a module.
     """
+    if '::' not in name and is_pure_python(name):
+        return cfg.pretty_text
     # A local base has a partition of its own, which must not be merged with the new one.
     replace = dict(_delete_=True) if 'local' in base.model else {}
     changes: dict[str, Any] = dict(

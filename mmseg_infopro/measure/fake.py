@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import operator
 from copy import deepcopy
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..upstream import (
@@ -48,7 +50,28 @@ def fake_copy(module: ModuleT, mode: FakeTensorMode) -> ModuleT:
         if type(tensor) in (Tensor, nn.Parameter) and tensor.grad is None
     }
     with FakeCopyMode(mode):
-        return deepcopy(module, fakes)
+        copy = deepcopy(module, fakes)
+    for layer in copy.modules():
+        if isinstance(layer, nn.SyncBatchNorm):
+            layer.forward = partial(_normalize, layer)  # type: ignore[method-assign]
+    return copy
+
+
+def _normalize(layer: nn.SyncBatchNorm, x: Tensor) -> Tensor:
+    """Do what SyncBN does on many processes: one value per channel here is one of several."""
+    is_alone = x.numel() == x.shape[1]
+    several = torch.cat([x, x]) if is_alone else x
+    y = F.batch_norm(
+        several,
+        layer.running_mean,
+        layer.running_var,
+        layer.weight,
+        layer.bias,
+        layer.training or layer.running_mean is None,
+        layer.momentum or 0.0,
+        layer.eps,
+    )
+    return y[:1].clone() if is_alone else y
 
 
 def as_fake(module: ModuleT) -> tuple[ModuleT, FakeTensorMode]:

@@ -40,3 +40,14 @@ def test_a_fake_copy_is_not_copied_again():
     assert as_fake(copy[1])[1] is mode
     layers = shared_layers()
     assert as_fake(layers)[0] is not layers
+
+
+def test_synchronized_norms_take_one_value_of_a_batch_on_many_processes():
+    mode = FakeTensorMode()
+    copy = fake_copy(nn.Sequential(nn.SyncBatchNorm(4)).train(), mode)
+    with mode:
+        for size in (1, 3):
+            x = torch.empty(1, 4, size, size, requires_grad=True)
+            y = copy(x)
+            y.sum().backward()
+            assert y.shape == x.grad.shape == x.shape
