@@ -28,7 +28,8 @@ def chunked_class(head: type) -> type | None:
     if getattr(head, 'loss_by_feat', None) not in (BaseDecodeHead.loss_by_feat, *known):
         return None
     name = f'{CHUNKED}{head.__name__}'
-    found = MODELS.get(name)
+    # Not by `get`, which makes mmengine's logger for what is missing: too early while we import.
+    found = MODELS.module_dict.get(name)
     if found is not None and found.__bases__[0] is head:
         return found
     doc = f':class:`{head.__module__}.{head.__name__}` with :class:`ChunkedLoss`.'

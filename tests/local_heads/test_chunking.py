@@ -38,6 +38,11 @@ def test_a_users_head_gets_a_class_that_is_registered_once():
     assert chunked_class(OwnLossHead) is None
 
 
+def test_classes_are_made_without_a_search_of_the_registries(monkeypatch):
+    monkeypatch.setattr(type(MODELS), 'get', None)
+    assert chunked_class(type('Another', (FCNHead,), {})) is not None
+
+
 @pytest.mark.parametrize(
     'head',
     [
