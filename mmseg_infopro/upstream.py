@@ -59,6 +59,8 @@ READ_DEVICE = torch.ops.prim.device.default
 """What reads the device of a fake tensor, as autograd does of every input."""
 READ_VALUE = torch.ops.aten._local_scalar_dense.default
 """What ``Tensor.item`` runs."""
+UNIQUE = torch.ops.aten._unique2.default
+"""What ``Tensor.unique`` runs."""
 
 
 class TorchDispatchMode(_DispatchMode):

@@ -44,6 +44,18 @@ def check_training_config(cfg: Config) -> None:
     _check_hooks(cfg, parts)
 
 
+def check_loaders(cfg: Config, splits: tuple[str, ...]) -> None:
+    """Check that data sets, which are known to be whole, have a sampler.
+
+    Raises:
+        ValueError: One has none.
+    """
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader') or {}
+        if loader.get('dataset') and not (loader.get('sampler') or loader.get('batch_sampler')):
+            raise ValueError(f"{split}_dataloader needs a sampler, as dict(type='InfiniteSampler')")
+
+
 def check_testing_config(cfg: Config) -> None:
     """Check all that an evaluation is to be built from.
 
@@ -85,8 +97,6 @@ def _check_run(cfg: Config, splits: tuple[str, ...]) -> None:
             continue
         known = (*takes, 'worker_init_fn', 'disable_subprocess_warning')
         _check_keys(f'{split}_dataloader', loader, known)
-        if not isinstance(loader.get('dataset'), Mapping) or not loader.get('sampler'):
-            raise ValueError(f'{split}_dataloader needs a dataset and a sampler, each a dict')
         _check_pipelines(f'{split}_dataloader', loader)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..upstream import (
     READ_DEVICE,
     READ_VALUE,
+    UNIQUE,
     FakeCopyMode,
     FakeTensor,
     FakeTensorMode,
@@ -33,7 +34,7 @@ COMPARED = {
     torch.ops.aten.ge.Scalar: operator.ge,
 }
 DISTINCT = (
-    torch.ops.aten._unique2.default,
+    UNIQUE,
     torch.ops.aten.unique_dim.default,
     torch.ops.aten.unique_consecutive.default,
 )

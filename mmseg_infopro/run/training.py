@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from ..config.build import build_model
-from ..config.check_config import check_training_config
+from ..config.check_config import check_loaders, check_training_config
 from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
@@ -93,6 +93,7 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     rename_pretrained(cfg.model, loadable)
     check_data(cfg, ('train', 'val'))
     check_labels(cfg)
+    check_loaders(cfg, ('train', 'val'))
     return checkpoint
 
 

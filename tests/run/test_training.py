@@ -22,7 +22,7 @@ def config(folder: Path, **content: Any) -> Config:
             model=model_config(local=dict(num_modules=2)),
             work_dir=str(folder),
             train_dataloader=dict(batch_size=2),
-            train_cfg=dict(max_iters=1),
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=1),
             optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
             **content,
         )
