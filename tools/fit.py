@@ -1,8 +1,9 @@
 """Say what fits a memory cap: which local modules, what they recompute, how large a step.
 
 For end-to-end training, gradient checkpointing and local modules: the peak at the config's batch
-and crop, whether that fits, the largest batch at this crop and the largest crop at this batch. All
-steps run on fake tensors; the cap is what a card may hold, of which --margin is not for tensors.
+and crop, whether that fits, the largest batch at this crop and the largest crop at this batch; and
+which way to take. All steps run on fake tensors; the cap is what a card may hold, of which --margin
+is not for tensors. What was measured is kept in the user's cache folder, for the next command.
 
 Example:
     python tools/fit.py configs/infopro_deeplabv3_cityscapes.py --cap 11GiB -o fitting.py
@@ -12,13 +13,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from mmseg_infopro.commands import (
@@ -27,7 +32,6 @@ from mmseg_infopro.commands import (
     check_outputs,
     command,
     config_parser,
-    progress_bar,
 )
 from mmseg_infopro.config.arguments import (
     CAP,
@@ -45,8 +49,15 @@ from mmseg_infopro.files.outputs import check_distinct
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
 from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
+from mmseg_infopro.report.answer import answer, recommended_row
 from mmseg_infopro.report.baselines import end_to_end_forms
-from mmseg_infopro.report.fitting import Cap, LocalFitter, Row, fit_end_to_end
+from mmseg_infopro.report.fitting import Cap, Fitter, Row
+
+PLAIN: dict[str, list[str]] = {
+    'E2E': [],
+    'E2E with_cp': ['--cfg-options', 'model.backbone.with_cp=True'],
+}
+"""Ways that any config trains in, and what to say of them on the command line."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,7 +80,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=int,
         metavar='K',
-        help='numbers of local modules to show; without it, the smallest that fits',
+        help='numbers of local modules to try (default: 1 with auto, 2, 4, 8 where there are)',
     )
     parser.add_argument(
         '--recompute',
@@ -80,24 +91,25 @@ def parse_args() -> argparse.Namespace:
     add_amp_argument(parser)
     add_method_argument(parser)
     add_recipe_argument(parser)
-    parser.add_argument('-o', '--out', type=Path, help='write the first local row that fits here')
+    parser.add_argument(
+        '-o', '--out', type=Path, help='write the config of the recommended way here'
+    )
     parser.add_argument('--force', action='store_true', help='overwrite it')
     return parser.parse_args()
 
 
-def show(rows: list[Row], local: int, cap: Cap) -> None:
-    """Print the table; the last ``local`` rows are of local modules."""
-    first = rows[0].step
-    unit, size = table_unit(first.peak.total)
+def table_of(rows: list[Row], cap: Cap, caption: str = '') -> Table:
+    """Return the rows that are there."""
+    largest = max((row.step.peak.total for row in rows), default=cap.tensors)
+    unit, size = table_unit(largest)
     card, margin, tensors = (n / size for n in (cap.total, cap.margin, cap.tensors))
-    table = Table(
-        title=f'{tensors:.2f} {unit} for tensors: {card:.2f} less a margin of {margin:.2f}'
-    )
+    title = f'{tensors:.2f} {unit} for tensors: {card:.2f} less a margin of {margin:.2f}'
+    table = Table(title=title, caption=caption)
     headers = ('', f'peak, {unit}', 'share', 'FLOPs', 'fits', 'largest batch', 'largest crop')
     for header in headers:
         table.add_column(header, justify='right' if header else 'left')
     for row in rows:
-        peak = row.step.peak.total
+        peak, first = row.step.peak.total, rows[0].step
         table.add_row(
             row.name,
             f'{peak / size:.2f}',
@@ -107,14 +119,36 @@ def show(rows: list[Row], local: int, cap: Cap) -> None:
             str(row.batch or 'none'),
             describe_crop(row),
         )
+    return table
+
+
+def fit_all(fitter: Fitter, forms: dict[str, Config], counts: list[int]) -> list[Row]:
+    """Return all rows, and show each as it comes."""
+    rows: list[Row] = []
+    works: list[tuple[str, Callable[[], Row]]] = [
+        (name, partial(fitter.end_to_end, name, form)) for name, form in forms.items()
+    ]
+    works += [(f'K={count}', partial(fitter.local, count)) for count in counts]
+    with Live(console=Console()) as live:
+        for number, (name, work) in enumerate(works, start=1):
+            live.update(table_of(rows, fitter.cap, f'{number} of {len(works)}: {name} ...'))
+            rows.append(work())
+        if recommended_row(rows, fitter.cap) is None and fitter.settings.recompute == 'auto':
+            live.update(table_of(rows, fitter.cap, 'as many modules as it takes ...'))
+            rows.append(fitter.local(None))
+        live.update(table_of(rows, fitter.cap))
+    return rows
+
+
+def describe_partitions(rows: list[Row]) -> None:
     console = Console()
-    console.print(table)
-    for row in rows[-local:]:
-        settings = row.cfg.model.local
-        console.print(f'{row.name}: boundaries={settings.boundaries}', highlight=False)
-        if not row.fits:
-            text = f'    the smallest peak found, which does not fit: {describe_peak(row.step)}'
-            console.print(text, highlight=False)
+    for row in rows:
+        if row.num_modules > 1:
+            boundaries = row.cfg.model.local.boundaries
+            console.print(f'{row.name}: boundaries={boundaries}', highlight=False)
+            if not row.fits:
+                text = f'    the smallest peak found, which does not fit: {describe_peak(row.step)}'
+                console.print(text, highlight=False)
 
 
 def describe_crop(row: Row) -> str:
@@ -122,12 +156,13 @@ def describe_crop(row: Row) -> str:
     return f'{text} (fixed)' if row.fixed_crop else text
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: Row, chosen: Row | None) -> dict[str, Any]:
     return dict(
         name=row.name,
         peak=row.step.peak.total,
         flops=row.step.flops,
         fits=row.fits,
+        recommended=row is chosen,
         largest_batch=row.batch,
         largest_crop=row.crop,
         fixed_crop=row.fixed_crop,
@@ -136,18 +171,31 @@ def as_json(row: Row) -> dict[str, Any]:
     )
 
 
-def write(args: argparse.Namespace, base: Config, rows: list[Row], end_to_end: int) -> None:
-    """Write the config of the first row that fits."""
-    fitting = next((row for row in rows if row.fits), None)
-    if fitting is None:
-        raise ValueError(f'{args.out} was not written: nothing fits {args.cap}')
-    note_plan(fitting.cfg, fitting.step.peak.total)
-    if args.crop or args.amp or args.batch_size or args.cfg_options:
-        text = fitting.cfg.pretty_text  # a child that says what was changed would be as long
+def write(args: argparse.Namespace, base: Config, row: Row, end_to_end: int) -> None:
+    """Write the config of the recommended row."""
+    note_plan(row.cfg, row.step.peak.total)
+    if changes_step(args):
+        text = row.cfg.pretty_text  # a child that says what was changed would be as long
     else:
-        text = inheriting_config(base, args.config, fitting.cfg, args.out)
-    write_whole(args.out, plan_comment(fitting.cfg, sys.argv, end_to_end, args.cap) + text)
-    Console().print(f'{args.out}: {fitting.name}', highlight=False)
+        text = inheriting_config(base, args.config, row.cfg, args.out)
+    write_whole(args.out, plan_comment(row.cfg, sys.argv, end_to_end, args.cap) + text)
+
+
+def changes_step(args: argparse.Namespace) -> bool:
+    return bool(args.crop or args.amp or args.batch_size or args.cfg_options)
+
+
+def commands(args: argparse.Namespace, base: Config, row: Row) -> list[str]:
+    """Return the command lines that train as a row says."""
+    train = ['python', 'tools/train.py']
+    is_plain = row.name in PLAIN and 'local' not in base.model and not changes_step(args)
+    if args.out:
+        return [shlex.join([*train, str(args.out)])]
+    if is_plain:
+        return [shlex.join([*train, args.config, *PLAIN[row.name]])]
+    out = f'{Path(args.config).stem}_fit.py'
+    write_it = ['python', 'tools/fit.py', *sys.argv[1:], '-o', out]
+    return [shlex.join(write_it), shlex.join([*train, out])]
 
 
 @command
@@ -164,25 +212,23 @@ def main() -> None:
     cfg = apply_method(deepcopy(base), args.method, args.recipe, args.heads)
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     cap = Cap(card_bytes(cfg, args.cap, margin), margin)
-    forms, counts = end_to_end_forms(cfg), args.num_modules or [None]
     own = cfg.model.local.get('recompute', 'none') if args.recipe else 'auto'
-    recompute = args.recompute or own
-    fitter = LocalFitter(cfg, recompute, cap)
+    fitter = Fitter(cfg, args.recompute or own, cap)
     for count in args.num_modules or ():
         fitter.check(count)
-    rows = []
-    with progress_bar('fitting', len(forms) + len(counts)) as advance:
-        for name, form in forms.items():
-            rows.append(fit_end_to_end(name, form, cap))
-            advance()
-        for count in counts:
-            rows.append(fitter.row(count))
-            advance()
-    show(rows, len(counts), cap)
+    rows = fit_all(fitter, end_to_end_forms(cfg), args.num_modules or fitter.counts())
+    describe_partitions(rows)
+    chosen = recommended_row(rows, cap)
     if args.json:
-        write_whole(args.json, json.dumps([as_json(row) for row in rows], indent=2) + '\n')
-    if args.out:
-        write(args, base, rows[-len(counts) :], rows[0].step.peak.total)
+        write_whole(args.json, json.dumps([as_json(row, chosen) for row in rows], indent=2) + '\n')
+    if args.out and chosen:
+        write(args, base, chosen, rows[0].step.peak.total)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(answer(rows, cap))
+    for line in commands(args, base, chosen) if chosen else ():
+        console.print(f'    {line}')
+    if args.out and not chosen:
+        raise ValueError(f'{args.out} was not written: nothing fits {args.cap}')
 
 
 if __name__ == '__main__':

@@ -90,9 +90,7 @@ def fit_cap(
     cap = tensor_cap(settings) - exchange_bytes(cfg)
     report = report or MMLogger.get_current_instance().info
     step = measured or measure_config(cfg, settings)
-    # One module has no local passes for a schedule, and none that a context would feed.
-    fewest = 1 if settings.schedule['type'] == 'Local' and settings.context is None else 2
-    counts = num_modules or range(fewest, len(step.units) + 1)
+    counts = num_modules or range(fewest_modules(settings), len(step.units) + 1)
     check_num_modules(counts[-1], len(step.units), cfg.model.backbone.type)
     trials = recomputing_trials if settings.recompute == 'auto' else plain_trials
     tried: list[Fit] = []
@@ -107,6 +105,11 @@ def fit_cap(
     if smallest.step.kind == 'global':
         message += f'; {what_would_fit(set_fit(cfg, smallest), cap)}'
     raise NothingFitsError(message, smallest)
+
+
+def fewest_modules(settings: LocalSettings) -> int:
+    """Return 2 where one module has no local passes for a schedule, none that a context feeds."""
+    return 1 if settings.schedule['type'] == 'Local' and settings.context is None else 2
 
 
 def nearest_fit(

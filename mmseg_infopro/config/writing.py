@@ -37,12 +37,16 @@ def inheriting_config(base: Config, name: str, cfg: Config, out: Path) -> str:
         return cfg.pretty_text
     # A local base has a partition of its own, which must not be merged with the new one.
     replace = dict(_delete_=True) if 'local' in base.model else {}
+    base_type = base.model.backbone.get('type')
     changes: dict[str, Any] = dict(
         _base_=name if '::' in name else os.path.relpath(name, out.parent),
         custom_imports=cfg.custom_imports,
         model=dict(
             type=cfg.model.type,
-            backbone=dict(type=cfg.model.backbone.type),
+            backbone=dict(
+                type=cfg.model.backbone.type,
+                **_difference(base.model.backbone, {**cfg.model.backbone, 'type': base_type}),
+            ),
             local={**replace, **cfg.model.local},
         ),
     )

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 from mmengine.config import Config
 
 from ..config.edit import enforce_cap
 from ..config.explain import FailedStepError
-from ..config.fit_cap import is_confirmed, measure_config, nearest_fit, plan_fits, set_fit
+from ..config.fit_cap import (
+    fewest_modules,
+    is_confirmed,
+    measure_config,
+    nearest_fit,
+    plan_fits,
+    set_fit,
+)
 from ..config.localize import localize
 from ..config.phases import fill_max_iters
 from ..config.step import dry_config_step, step_shape
 from ..local.settings import check_num_modules, read_local_settings
 from ..measure.peaks import DryStep
 from .largest import largest, largest_within
+from .recommending import Candidate
 from .step_sizes import Crop, Measured, Sizes, batches, crops
+
+COUNTS = (2, 4, 8)
+"""Numbers of local modules that are tried."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,16 @@ class Row:
     crop: Crop | None
     fixed_crop: bool
 
+    @property
+    def num_modules(self) -> int:
+        """Return K."""
+        return len(self.cfg.model.local.boundaries) + 1
+
+    @property
+    def candidate(self) -> Candidate:
+        """Return what decides whether the way is recommended."""
+        return Candidate(self.step.peak.total, self.step.flops, self.num_modules)
+
 
 @dataclass(frozen=True)
 class Cap:
@@ -54,40 +77,12 @@ class Cap:
         return self.total - self.margin
 
 
-def fit_end_to_end(name: str, cfg: Config, cap: Cap) -> Row:
-    """Say what one of :func:`~.baselines.end_to_end_forms` needs and could train."""
-    step = dry_config_step(cfg)
-    fixed = step.peak.total - step.peak.activations
-
-    def search(sizes: Sizes) -> int:
-        def measure(count: int) -> int | None:
-            try:
-                return dry_config_step(sizes.config(count)).peak.total
-            except ValueError as error:
-                if _is_too_small(error):
-                    return None
-                raise
-
-        own = step.peak.total if sizes.has_own else measure(sizes.start)
-        known = {} if own is None else {sizes.start: own}
-        return largest_within(cap.tensors, measure, sizes.size_of, known, fixed)
-
-    fits = step.peak.total <= cap.tensors
-    batch = search(batches(cfg))
-    try:
-        sizes = crops(cfg)
-        count = search(sizes)
-    except FailedStepError:  # the config's own crop was stepped on before
-        return Row(name, cfg, step, fits, batch, step_shape(cfg).crop if fits else None, True)
-    return Row(name, cfg, step, fits, batch, sizes.crop(count) if count else None, False)
-
-
-class LocalFitter:
-    """Says what local modules need and could train.
+class Fitter:
+    """Says what each way to train a network needs, and could train under a cap.
 
     Args:
         cfg: Any config of mmseg.
-        recompute: ``local.recompute``.
+        recompute: ``local.recompute`` of local modules, and of one that has no name of its own.
         cap: To stay within.
     """
 
@@ -102,6 +97,13 @@ class LocalFitter:
         self._of_batches = Measured(self._batches, self.step)
         self._of_crops = Measured(self._crops, self.step)
 
+    def counts(self) -> list[int]:
+        """Return the numbers of modules to try where nobody names any."""
+        fewest = fewest_modules(self.settings)
+        most = len(self.step.units)
+        own = [1] if self.settings.recompute == 'auto' else []
+        return [count for count in (*own, *COUNTS) if fewest <= count <= most]
+
     def check(self, num_modules: int) -> None:
         """Check a K, before anything that takes long.
 
@@ -110,22 +112,57 @@ class LocalFitter:
         """
         check_num_modules(num_modules, len(self.step.units), self.cfg.model.backbone.type)
 
-    def row(self, num_modules: int | None) -> Row:
+    def end_to_end(self, name: str, cfg: Config) -> Row:
+        """Return the row of one of :func:`~.baselines.end_to_end_forms`."""
+        step, cfg = dry_config_step(cfg), deepcopy(cfg)
+        fixed = step.peak.total - step.peak.activations
+
+        def search(sizes: Sizes) -> int:
+            def measure(count: int) -> int | None:
+                try:
+                    return dry_config_step(sizes.config(count)).peak.total
+                except ValueError as error:
+                    if _is_too_small(error):
+                        return None
+                    raise
+
+            own = step.peak.total if sizes.has_own else measure(sizes.start)
+            known = {} if own is None else {sizes.start: own}
+            return largest_within(self.cap.tensors, measure, sizes.size_of, known, fixed)
+
+        return self._row(name, cfg, step, search, batches(cfg), crops(cfg))
+
+    def local(self, num_modules: int | None) -> Row:
         """Return the row of K modules, or of the fewest that fit."""
-        found, fits = nearest_fit(self.cfg, self.settings, num_modules, self.step)
+        found, _ = nearest_fit(self.cfg, self.settings, num_modules, self.step)
+        count, recompute = found.num_modules, self.settings.recompute
+        measured = {self._batches: self._of_batches, self._crops: self._of_crops}
+
+        def search(sizes: Sizes) -> int:
+            return self._largest(sizes, measured[sizes], count)
+
+        name = f'K={count}' if recompute == 'none' else f'K={count} {recompute}'
         cfg = set_fit(self.cfg, found)
+        return self._row(name, cfg, found.step, search, self._batches, self._crops)
+
+    def _row(
+        self,
+        name: str,
+        cfg: Config,
+        step: DryStep,
+        search: Callable[[Sizes], int],
+        batches: Sizes,
+        crops: Sizes,
+    ) -> Row:
+        fits = step.peak.total <= self.cap.tensors
         if fits:
-            enforce_cap(cfg, self.settings, found.step.peak.total)
-        count = found.num_modules
-        batch = self._largest(self._batches, self._of_batches, count)
-        name = f'K={count}'
+            enforce_cap(cfg, self.settings, step.peak.total)
+        batch = search(batches)
         try:
-            number = self._largest(self._crops, self._of_crops, count)
-        except FailedStepError:
-            crop = step_shape(cfg).crop if fits else None
-            return Row(name, cfg, found.step, fits, batch, crop, True)
-        crop = self._crops.crop(number) if number else None
-        return Row(name, cfg, found.step, fits, batch, crop, False)
+            count = search(crops)
+        except FailedStepError:  # the config's own crop was stepped on before
+            return Row(name, cfg, step, fits, batch, step_shape(cfg).crop if fits else None, True)
+        return Row(name, cfg, step, fits, batch, crops.crop(count) if count else None, False)
 
     def _largest(self, sizes: Sizes, measured: Measured, num_modules: int) -> int:
         """Return the largest size that a plan fits, which a dry step then confirms."""

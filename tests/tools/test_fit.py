@@ -12,7 +12,7 @@ from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.report import fitting
 from mmseg_infopro.report.baselines import end_to_end_forms
-from mmseg_infopro.report.fitting import Cap, fit_end_to_end
+from mmseg_infopro.report.fitting import Cap, Fitter
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'
@@ -29,9 +29,12 @@ def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
     result = run_at_root('fit', CONFIG, '--cap', cap, '--json', figures, '-o', out, *SMALL)
     assert result.status == 0, result.err
     rows = {row['name']: row for row in json.loads(figures.read_text())}
-    assert list(rows) == ['E2E', 'E2E with_cp', 'K=2']
+    assert list(rows) == ['E2E', 'E2E with_cp', 'K=2 auto']
+    (chosen,) = (row for row in rows.values() if row['recommended'])
+    assert f'Use {chosen["name"]}: ' in result.out
+    assert f'python tools/train.py {out}' in result.out
     peak = dry_config_step(read_config(str(out), None)).peak.total
-    assert peak == rows['K=2']['peak'] <= parse_bytes(cap) < rows['E2E']['peak']
+    assert peak == chosen['peak'] <= parse_bytes(cap) < rows['E2E']['peak']
     for row in rows.values():
         assert row['fits'] == (row['peak'] <= parse_bytes(cap))
         # What fits fits now, or more.
@@ -42,7 +45,7 @@ def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
     hook = cfg.custom_hooks[-1]
     assert (hook.type, hook.memory_cap) == ('MemoryHook', parse_bytes(cap))
     assert hook.predicted_bytes == peak
-    cfg.train_dataloader.batch_size = rows['K=2']['largest_batch'] + 1
+    cfg.train_dataloader.batch_size = chosen['largest_batch'] + 1
     assert dry_config_step(cfg).peak.total > parse_bytes(cap)
 
 
@@ -53,6 +56,7 @@ def test_a_cap_that_nothing_fits(run_at_root, tmp_path):
     assert 'of parameters' in result.out
     assert result.status == 2
     assert 'was not written: nothing fits 8MB' in result.err
+    assert 'Nothing fits 7.63 MiB: the smallest peak found is ' in result.out
     assert not out.exists()
 
 
@@ -83,9 +87,10 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
         return dry_config_step(cfg)
 
     monkeypatch.setattr(fitting, 'dry_config_step', step)
-    cfg = end_to_end_forms(read_config(str(ROOT / CONFIG), None))['E2E']
+    cfg = read_config(str(ROOT / CONFIG), None)
     override_step(cfg, 4, (64, 96))
-    row = fit_end_to_end('E2E', cfg, Cap(parse_bytes(cap), 0))
+    fitter = Fitter(cfg, 'none', Cap(parse_bytes(cap), 0))
+    row = fitter.end_to_end('E2E', end_to_end_forms(cfg)['E2E'])
     assert row.fixed_crop
     assert row.crop == ((64, 96) if row.fits else None)
     assert row.fits == (row.batch >= 4) == (cap == '60MB')

@@ -1,0 +1,36 @@
+"""The answer to "what fits?", in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..measure.sizes import format_bytes
+from .fitting import Cap, Row
+from .recommending import recommended
+
+
+def recommended_row(rows: Sequence[Row], cap: Cap) -> Row | None:
+    """Return the recommended way, the first row being end-to-end training; None if nothing fits."""
+    ways = [row.candidate for row in rows]
+    chosen = recommended(ways, ways[0], cap.tensors)
+    return None if chosen is None else rows[chosen]
+
+
+def answer(rows: Sequence[Row], cap: Cap) -> str:
+    """Return the sentence that a table of rows comes to, end-to-end training being the first."""
+    end_to_end, chosen = rows[0], recommended_row(rows, cap)
+    if chosen is None:
+        least = min(rows, key=lambda row: row.step.peak.total)
+        fitting = max(rows, key=lambda row: row.batch)
+        other = f'batch {fitting.batch} fits with {fitting.name}' if fitting.batch else ''
+        return (
+            f'Nothing fits {format_bytes(cap.tensors)}: the smallest peak found is '
+            f'{format_bytes(least.step.peak.total)}, with {least.name}; '
+            f'{other or "take a smaller crop or another network"}.'
+        )
+    needs = f'{format_bytes(chosen.step.peak.total)} of {format_bytes(cap.tensors)}'
+    if chosen is end_to_end:
+        return f'Use {chosen.name}: {needs}; it fits up to batch {chosen.batch}.'
+    more = chosen.step.flops / end_to_end.step.flops - 1
+    other = f'with batch {end_to_end.batch}' if end_to_end.batch else 'with no batch'
+    return f'Use {chosen.name}: {needs}, {more:+.1%} FLOPs; {end_to_end.name} fits {other}.'
