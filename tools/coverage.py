@@ -30,6 +30,7 @@ from rich.table import Table
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.files.outputs import check_distinct, check_output
 from mmseg_infopro.files.whole import write_whole
+from mmseg_infopro.report.answer_times import answer_times
 from mmseg_infopro.report.coverage import (
     STEPS,
     WORKS,
@@ -51,7 +52,28 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--jobs', type=int, default=2, help='processes')
     parser.add_argument('--json', type=Path, help='write what became of each config to this file')
     parser.add_argument('--markdown', type=Path, help='write the table with reasons there')
+    parser.add_argument(
+        '--time',
+        action='store_true',
+        help='instead, how long answers take for the first config of each family: planning when '
+        'training starts, and tools/fit.py, with an empty cache and with a full one',
+    )
+    parser.add_argument('--cap', default='40%', metavar='SIZE', help='of --time: %(default)s')
     return parser.parse_args()
+
+
+def show_times(configs: Iterable[str], cap: str) -> None:
+    """Print the seconds that the first config of each family takes."""
+    first = {name.partition('/')[0]: f'mmseg::{name}' for name in sorted(configs, reverse=True)}
+    print('resolve, resolve again, fit, fit again: seconds of one core')
+    for family, name in sorted(first.items()):
+        try:
+            (times,) = answer_times([name], cap, Path(__file__).with_name('fit.py'))
+        except ValueError as error:
+            print(f'{family}: {error}')
+            continue
+        seconds = ' '.join(f'{value:7.1f}' for value in (*times.resolve, *times.fit))
+        print(f'{seconds}  {name}', flush=True)
 
 
 def quiet() -> None:
@@ -141,6 +163,8 @@ def main() -> None:
         raise ValueError(f'--families {unknown[0]} is none of {", ".join(sorted(families))}')
     if args.families:
         configs = {n: f for n, f in configs.items() if n.partition('/')[0] in args.families}
+    if args.time:
+        return show_times(configs, args.cap)
     results = cover_all(configs, args.num_modules, args.jobs)
     table, why = rows(results, args.num_modules), reasons(results)
     header = [*COLUMNS, *(f'K={k} works' for k in args.num_modules), 'refused', 'fails']
