@@ -20,6 +20,7 @@ from .fit_cap import fit_cap, measure_config, set_fit, smallest_fit
 from .fitted import write_fitted
 from .phases import fill_max_iters, fit_run_to_schedule
 from .step import own_wrapper, step_shape
+from .tiny_step import try_model
 from .writing import warn_of_another_step
 
 
@@ -74,6 +75,8 @@ def resolve(cfg: Config) -> Config:
         boundaries = choose_boundaries(model, settings, model.head_defaults(), shape, measure)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
+        else:
+            try_model(cfg, model)
     write_fitted(cfg, model)
     fit_run_to_schedule(cfg)
     if cfg.model.local.boundaries and 'optim_wrapper' in cfg:
