@@ -136,6 +136,14 @@ def plan_caps(
         for way in ways:
             line = f'{cap} {way.name}: {plan.entry(way, cap).describe()}'
             console.print(line, highlight=False, soft_wrap=True)
+    busiest = max((entry.load or 0 for entry in plan.entries), default=0)
+    if busiest > study.threads + 1:
+        console.print(
+            f'steps were timed while {busiest:.1f} processes wanted a core, by turns: for quiet '
+            f'figures, remove {plan.file} and plan again with nothing beside',
+            highlight=False,
+            soft_wrap=True,
+        )
     return plan
 
 

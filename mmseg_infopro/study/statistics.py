@@ -13,6 +13,8 @@ from scipy.stats import t
 CONFIDENCE = 0.95
 BLOCK = 10
 """Consecutive frames that are drawn together: neighbours in a video are alike."""
+FEWEST_BLOCKS = 5
+"""Of fewer frames than so many blocks have, blocks are shorter."""
 RESAMPLES = 2000
 
 
@@ -68,7 +70,9 @@ def bootstrap_interval(
         seed: Of the draws.
     """
     count = len(ones[0][0])
-    weights = block_weights(count, min(BLOCK, count), RESAMPLES, seed)
+    # Blocks as long as all frames together would draw the same frames every time.
+    block = min(BLOCK, max(1, count // FEWEST_BLOCKS))
+    weights = block_weights(count, block, RESAMPLES, seed)
 
     def score(runs: Sequence[tuple[np.ndarray, np.ndarray]], drawn: np.ndarray) -> np.ndarray:
         return np.mean([mean_iou(drawn @ areas[0], drawn @ areas[1]) for areas in runs], axis=0)

@@ -58,6 +58,11 @@ def test_the_bootstrap_covers_the_difference_of_independent_frames():
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.1414, rel=0.35)
 
 
+def test_few_frames_have_an_interval_too():
+    found = bootstrap_interval([areas(0.6, 1, frames=6)], [areas(0.5, 2, frames=6)])
+    assert found.high - found.low > 0.5
+
+
 def test_a_difference_to_itself_is_none():
     found = bootstrap_interval([areas(0.5, 1)], [areas(0.5, 1)])
     assert (found.estimate, found.low, found.high) == (0, 0, 0)
