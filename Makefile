@@ -11,10 +11,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test faults campaigns clean
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## Train and compare on generated street scenes.
 	$(BIN)/python tools/demo.py
@@ -24,6 +24,12 @@ test: $(STAMP)  ## Lint, check types, run the tests.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
+	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP tests/campaigns/test_faults.py
+
+campaigns: $(STAMP)  ## All campaigns: kills, faults, bad inputs.
+	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests
 
 clean:  ## Remove .venv and the caches.
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
