@@ -16,6 +16,7 @@ IN_WORKER = re.compile(r'Caught \w+ in \w+ worker process \d+\.')
 ERROR_LINE = re.compile(r'([A-Za-z_][\w.]*): (.*)', re.DOTALL)
 USER_ERRORS = ('ValueError', 'TypeError', 'OSError', 'FileNotFoundError', 'PermissionError')
 WORKER_DIED = re.compile(r'DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*?)[.\s]*$', re.DOTALL)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PEER_GONE = re.compile(
     r'closed by peer|reset by peer|Socket closed|Broken pipe|remote process exited|'
     r'Connection refused|recvValue failed|Peer .* (left|failed)',
@@ -63,9 +64,9 @@ def explain_fault(error: Exception) -> str | None:
             f'often because {what} does not suffice: set fewer train_dataloader.num_workers, or '
             'smaller images or batches'
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         place = f', writing {error.filename}' if error.filename else ''
-        return f'the disk is full{place} ({error.strerror})'
+        return f'the disk has no room{place} ({error.strerror})'
     allocation = ALLOCATION.search(text)
     if allocation:
         return f"the host's memory does not suffice for another {int(allocation[1]):,} bytes"

@@ -63,7 +63,7 @@ def test_what_is_intact_is_said(tmp_path: Path) -> None:
     (tmp_path / 'iter_4.pth').touch()
     full = OSError(errno.ENOSPC, 'No space left on device', 'run/iter_8.pth')
     message = (
-        r'the disk is full, writing run/iter_8\.pth \(No space left on device\)\. '
+        r'the disk has no room, writing run/iter_8\.pth \(No space left on device\)\. '
         r'The last checkpoint, .*iter_4\.pth, is as it was: go on from it with --resume$'
     )
     with (
