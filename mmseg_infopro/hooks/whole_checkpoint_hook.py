@@ -63,6 +63,8 @@ class WholeCheckpointHook(CheckpointHook):
                 f'{min(self._exempt)}: only the others are watched'
             )
         self.saved_at = runner.iter if runner.iter else None
+        if runner.iter:  # so that a best one that is made up is noted there
+            self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         # By name: the work directory may have moved.
         self._waiting = [self._path(Path(path).name) for path in replaced]
         self._remove_replaced(runner)
