@@ -6,7 +6,7 @@ Another version may rename or change any of them; ``tests/test_upstream.py`` say
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -157,6 +157,11 @@ def allow_compiled_graphs(number: int) -> None:
     config.cache_size_limit = max(config.cache_size_limit, number)
 
 
+def activation_budget(share: float) -> AbstractContextManager[None]:
+    """Context in which torch.compile keeps so much of what it would for the backward pass."""
+    return torch._functorch.config.patch(activation_memory_budget=share)
+
+
 # ---- mmengine
 
 
@@ -235,3 +240,21 @@ def check_divisible(unet: Any, image: Tensor) -> None:
 def add_positions(vit: Any, tokens: Tensor, size: tuple[int, int]) -> Tensor:
     """Let a vision transformer add its position embedding, resized to ``size`` in patches."""
     return vit._pos_embeding(tokens, size, vit.pos_embed)
+
+
+# ---- efficientnet-lite-pytorch
+
+
+def efficientnet_parts(network: Any) -> tuple[Any, Any, Any]:
+    """Return the stem's convolution and norm, and the blocks, of the package's network."""
+    return network._conv_stem, network._bn0, network._blocks
+
+
+def block_widths(block: Any) -> tuple[int, int]:
+    """Return the channels that a block takes and gives."""
+    return block._block_args.input_filters, block._block_args.output_filters
+
+
+def depthwise_convolution(block: Any) -> Any:
+    """Return the convolution of a block that has its stride."""
+    return block._depthwise_conv

@@ -148,6 +148,15 @@ def test_a_function_may_be_compiled_so_often() -> None:
         assert torch._dynamo.config.recompile_limit == 50
 
 
+def test_a_budget_of_activations_is_a_setting_for_a_while() -> None:
+    import torch._functorch.config as config
+
+    before = config.activation_memory_budget
+    with upstream.activation_budget(0.3):
+        assert config.activation_memory_budget == 0.3
+    assert config.activation_memory_budget == before
+
+
 def test_a_callback_runs_once_all_gradients_are_there() -> None:
     leaf = torch.ones((), requires_grad=True)
     seen: list[Any] = []
@@ -252,3 +261,12 @@ def test_a_pure_python_config_is_known_by_its_imports(tmp_path):
     old.write_text("model = dict(type='EncoderDecoder')\n")
     new.write_text('from mmseg.models import EncoderDecoder\nmodel = dict(type=EncoderDecoder)\n')
     assert [upstream.is_pure_python(str(file)) for file in (old, new)] == [False, True]
+
+
+def test_a_network_of_efficientnet_lite_has_these_parts() -> None:
+    package = pytest.importorskip('efficientnet_lite_pytorch')
+    network = package.EfficientNet.from_name('efficientnet-lite0')
+    conv, norm, blocks = upstream.efficientnet_parts(network)
+    assert (conv.out_channels, norm.num_features, len(blocks)) == (32, 32, 16)
+    assert upstream.block_widths(blocks[0]) == (32, 16)
+    assert upstream.depthwise_convolution(blocks[1]).stride in ((2, 2), [2, 2])

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..upstream import block_widths, depthwise_convolution, efficientnet_parts
 from .unrolled import Emit, Unit, UnrolledBackbone
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -53,8 +54,8 @@ class EfficientNetLite(BaseModule):
         except ImportError as error:
             raise ImportError(MISSING) from error
         network = EfficientNet.from_name('efficientnet-lite0')
-        self.conv, self.norm, self.act = network._conv_stem, network._bn0, nn.ReLU6()
-        self.blocks: Any = network._blocks
+        self.conv, self.norm, self.blocks = efficientnet_parts(network)
+        self.act = nn.ReLU6()
         self.stages = _stages(self.blocks)
         for index in out_indices:
             if not 0 <= index < len(self.stages):
@@ -127,8 +128,8 @@ def _stages(blocks: Any) -> list[list[int]]:
     """Return the blocks of each stage: a new one begins where the width or the stride changes."""
     stages: list[list[int]] = []
     for index, block in enumerate(blocks):
-        sizes = block._block_args
-        if not stages or sizes.input_filters != sizes.output_filters:
+        entering, leaving = block_widths(block)
+        if not stages or entering != leaving:
             stages.append([])
         stages[-1].append(index)
     return stages
@@ -138,7 +139,7 @@ def _dilate(blocks: Any, output_stride: int) -> None:
     """Take strides beyond ``output_stride`` out, and dilate what follows in their place."""
     stride, dilation = STRIDES[0], 1
     for block in blocks:
-        conv = block._depthwise_conv
+        conv = depthwise_convolution(block)
         if conv.stride[0] == 2 and stride >= output_stride:
             conv.stride = (1, 1)
             _pad(conv, dilation)  # its own taps are as far apart as those before it

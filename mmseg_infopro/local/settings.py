@@ -64,7 +64,8 @@ class LocalSettings:
             see :mod:`mmseg_infopro.recompute.offload`; or the numbers of the modules that do so.
         may_thaw: Names or patterns of parameters, or of layers, that are frozen at first and may be
             thawed in a run: their modules get local heads, and are planned for it.
-        compile: Run each local module's units through ``torch.compile``: True, or its arguments.
+        compile: Run each local module's units through ``torch.compile``: True, or its arguments,
+            and ``activation_memory_budget``, see :func:`~.units.compile_units`.
         channels_last: Keep weights and activations in the channels-last memory format.
         planned_for: The step that a command planned a config for, and the peak that it predicted:
             ``dict(batch_size, crop, precision, peak_bytes)``. Another step warns.
@@ -159,6 +160,13 @@ def _check_types(settings: Mapping[str, Any], heads: Any) -> None:
         raise TypeError(
             'local.compile must be True, False or a dict of torch.compile arguments, '
             f'got {compile_setting!r}'
+        )
+    arguments = compile_setting if isinstance(compile_setting, Mapping) else {}
+    share = arguments.get('activation_memory_budget')
+    if share is not None and not (isinstance(share, (int, float)) and 0 <= share <= 1):
+        raise ValueError(
+            'local.compile.activation_memory_budget must be a share of 0 to 1 of what a module '
+            f'saves, got {share!r}'
         )
     interval = settings.get('balance_interval', 1)
     if type(interval) is not int or interval < 1:

@@ -13,7 +13,7 @@ from ..backbones import Feature, State, Unit, UnrolledBackbone
 from ..backbones.residuals import apply_measuring
 from ..recompute.function import recompute
 from ..recompute.operations import Saved
-from ..upstream import allow_compiled_graphs
+from ..upstream import activation_budget, allow_compiled_graphs
 from .carried import Retained
 from .module import UnitGroup
 
@@ -94,12 +94,29 @@ def check_compiled(heads: Iterable[Any]) -> None:
         )
 
 
+BUDGET = 'activation_memory_budget'
+"""Of ``local.compile``: what a compiled module may keep, as a share of what it would."""
+
+
 def compile_units(num_modules: int, settings: Mapping[str, Any]) -> Callable[..., Any]:
     """Return :func:`run_units` through ``torch.compile``: one graph per local module.
 
     Args:
         num_modules: K; torch gives up on a function after so many graphs, in training and eval.
-        settings: Arguments of ``torch.compile``.
+        settings: Arguments of ``torch.compile``, and ``activation_memory_budget``: of the bytes
+            that each module's graph saves for its backward pass the share that is kept, 0 to 1;
+            the rest is computed again. It is no share of the step's peak. Backends that do not
+            partition graphs, as ``'eager'``, ignore it.
     """
     allow_compiled_graphs(2 * num_modules)
-    return torch.compile(run_units, **settings)
+    arguments = {key: value for key, value in settings.items() if key != BUDGET}
+    compiled = torch.compile(run_units, **arguments)
+    share = settings.get(BUDGET)
+    if share is None:
+        return compiled
+
+    def run_within_budget(*args: Any, **kwargs: Any) -> Any:
+        with activation_budget(share):  # read when a graph is made
+            return compiled(*args, **kwargs)
+
+    return run_within_budget

@@ -58,7 +58,7 @@ class Probes(nn.Module):
 
     def __init__(self, model: Any, boundaries: Sequence[str] | None = None) -> None:
         super().__init__()
-        self._model = [model]  # not a part
+        self.frozen = (model,)  # not a part
         known = list(boundary_names(model.backbone))
         if model.context:
             known = list(model.boundaries)
@@ -80,7 +80,7 @@ class Probes(nn.Module):
     @torch.no_grad()
     def features(self, images: Tensor) -> Iterator[tuple[str, list[Tensor]]]:
         """Yield what stands at each boundary, of normalized images ``(B, C, H, W)``."""
-        (model,) = self._model
+        (model,) = self.frozen
         if model.context:
             for index, boundary in enumerate(model.boundaries):
                 if boundary in self.boundaries:
@@ -122,7 +122,7 @@ def train_probes(
         learning_rate: At the beginning.
         advance: Called after each.
     """
-    (model,) = probes._model
+    (model,) = probes.frozen
     optimizer = torch.optim.Adam(probes.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, iterations)
     probes.train()

@@ -56,7 +56,7 @@ def evaluate_probes(
         The probes' figures by boundary, and per cent by ``'decode_head'`` and, as the log names
         them, ``'local_0.FCNHead'``.
     """
-    (model,) = probes._model
+    (model,) = probes.frozen
     probes.eval()
     scores = {name: {kind: Score() for kind in HEADS} for name in probes.boundaries}
     own: dict[str, Score] = {}

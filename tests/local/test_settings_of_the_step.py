@@ -41,6 +41,37 @@ def test_each_module_is_compiled_once():
     assert not torch._dynamo.utils.counters['graph_break']
 
 
+def saved_bytes(share):
+    """Step with a budget, and return the bytes that are saved for the backward pass."""
+    torch._dynamo.reset()
+    sizes = []
+
+    def pack(tensor):
+        sizes.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    compiled = dict(backend='aot_eager_decomp_partition')
+    if share is not None:
+        compiled['activation_memory_budget'] = share
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        _, found = step(compile=compiled)
+    return sum(sizes), found
+
+
+def test_a_compiled_module_keeps_what_its_budget_allows():
+    (most, expected), (least, found) = saved_bytes(None), saved_bytes(0.2)
+    assert least < 0.9 * most  # heads, which are not compiled, save as before
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize('share', [-0.1, 1.5, 'half'])
+def test_a_budget_is_a_share(share):
+    compiled = dict(activation_memory_budget=share)
+    with pytest.raises(ValueError, match='must be a share of 0 to 1 of what a module saves, got'):
+        build(model_config(local=dict(boundaries=BOUNDARIES, compile=compiled)))
+
+
 def test_a_copy_of_a_compiled_model_trains_its_own_weights():
     model = build(model_config(local=dict(boundaries=BOUNDARIES, compile=dict(backend='eager'))))
     copy = deepcopy(model)
