@@ -26,6 +26,9 @@ SEGMENTORS = {
 }
 """For each segmentor of mmseg that can train in local modules, the one that does."""
 
+UNCUT_KEYS = ('chunked_losses', 'may_thaw')
+"""Of ``model.local``: what an uncut model that is planned for has too."""
+
 
 def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
     """Build a model in mmseg's scope.
@@ -80,8 +83,8 @@ def end_to_end_model(cfg: Config) -> ConfigDict:
     """Return the config's model as a config, uncut and without pretrained weights."""
     model_cfg = without_pretrained(cfg.model)
     if 'local' in model_cfg:
-        chunks = bool((model_cfg.local or {}).get('chunked_losses'))
-        model_cfg.local = ConfigDict(num_modules=1, chunked_losses=chunks)
+        kept = {key: value for key, value in (model_cfg.local or {}).items() if key in UNCUT_KEYS}
+        model_cfg.local = ConfigDict(num_modules=1, **kept)
     return model_cfg
 
 

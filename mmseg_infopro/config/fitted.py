@@ -8,9 +8,10 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
-from ..backbones import owned_parameters, trace_backbone
+from ..backbones import trace_backbone
 from ..backbones.supported import image_channels
 from ..local.infopro_heads import DEFAULT, read_heads
+from ..local.module import trains
 from ..local_heads.border import Border, borders_of
 from ..local_heads.filling import fit_of, head_class, is_to_fit
 from ..local_heads.fitting import Fit
@@ -44,7 +45,7 @@ def write_fitted(cfg: Config, model: Any = None) -> None:
     model.backbone.train()  # some freeze their first stages only then
     trace = trace_backbone(model.backbone, channels)
     for border in borders_of(model.backbone, trace, boundaries, channels):
-        if border.boundary in missing and _trains(border, boundaries):
+        if border.boundary in missing and _has_heads(model, border, boundaries):
             found = _fit(heads, border, defaults)
             _log(border.boundary, found)
     for head in heads:
@@ -65,17 +66,13 @@ def _fit(heads: list[ConfigDict], border: Border, defaults: Mapping[str, Any]) -
     return found
 
 
-def _trains(border: Border, boundaries: list[str]) -> bool:
+def _has_heads(model: Any, border: Border, boundaries: list[str]) -> bool:
     """Whether the module that ends at a border has local heads: something in it trains."""
-    units = border.backbone.units()
+    units = list(model.backbone.units())
     names = [unit.name for unit in units]
     index = boundaries.index(border.boundary)
     first = names.index(boundaries[index - 1]) + 1 if index else 0
-    return any(
-        parameter.requires_grad
-        for unit in units[first : names.index(border.boundary) + 1]
-        for parameter in owned_parameters(border.backbone, unit.owns).values()
-    )
+    return trains(model, units[first : names.index(border.boundary) + 1])
 
 
 def _log(boundary: str, fits: Mapping[str, Fit]) -> None:

@@ -56,10 +56,10 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
         with undrawn_weights():
             model = build_model(model_cfg)
         bound_losses(model)
-        thaw(model, getattr(model, 'may_thaw', ()))
         batch = partial(training_batch, shape)
+        prepare = partial(thaw, patterns=getattr(model, 'may_thaw', ()))
         with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
-            return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch)
+            return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch, prepare)
 
     if watch is not None:
         return measure()
@@ -121,7 +121,7 @@ def own_wrapper(cfg: Config, update_per_module: bool | None = None) -> ConfigDic
     if update_per_module is None:
         local = cfg.get('model', {}).get('local') or {}
         update_per_module = local.get('update_per_module', False)
-    if update_per_module and wrapper.get('type') == 'AmpOptimWrapper':
+    if update_per_module and type_name(wrapper) == 'AmpOptimWrapper':
         wrapper.type = 'LocalAmpOptimWrapper'
     return wrapper
 

@@ -122,7 +122,7 @@ def cut_model(
             stop,
             tuple(aux for aux, module in enumerate(flow.aux_modules) if module == index),
             flow.reads[index],
-            frozen=not _trains(model, units[start:stop]),
+            frozen=not trains(model, units[start:stop]),
             groups=groups(start, stop, recompute),
             whole_groups=groups(start, stop, recompute_whole),
         )
@@ -166,7 +166,8 @@ def _is_below(name: str, paths: tuple[str, ...]) -> bool:
     return any(name == path or name.startswith(f'{path}.') for path in paths)
 
 
-def _trains(model: Any, units: Sequence[Unit]) -> bool:
+def trains(model: Any, units: Sequence[Unit]) -> bool:
+    """Whether anything in some units trains, or may be thawed."""
     owns = [path for unit in units for path in unit.owns]
     owns += [path for unit in units for emit in unit.emits for path in emit.owns]
     patterns = getattr(model, 'may_thaw', ())

@@ -99,6 +99,7 @@ def dry_steps(
     make_batch: Callable[[], dict[str, Any]],
     kinds: Mapping[str, Callable[[], AbstractContextManager[None]]],
     watch: Watch | None = None,
+    prepare: Callable[[BaseModel], None] = lambda model: None,
 ) -> list[DryStep]:
     """Measure each kind of ``train_step`` of a throw-away fake copy of ``model``.
 
@@ -113,10 +114,12 @@ def dry_steps(
         make_batch: Makes what a data loader yields; called under a ``FakeTensorMode``.
         kinds: In the order of a run, the context that makes a step one of that kind.
         watch: Is told of every operation, as :class:`~.traffic.Traffic`.
+        prepare: Is called with the copy in training mode, which may have frozen parameters anew.
     """
     mode = FakeTensorMode()
     fake_model = fake_copy(model, mode)
     fake_model.train()
+    prepare(fake_model)
     steps: list[DryStep] = []
     with mode, gpu_rules(), kept_generators(), UpperBounds():
         optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)

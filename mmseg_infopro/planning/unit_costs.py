@@ -108,7 +108,6 @@ class _Measurement:
         self.mode = FakeTensorMode()
         self.model = fake_copy(model, self.mode)
         bound_losses(self.model, source=model)
-        thaw(self.model, getattr(model, 'may_thaw', ()))
         self.model.train()
         self.trace = trace_backbone(self.model.backbone, shape.in_channels)
         self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)
@@ -140,6 +139,8 @@ class _Measurement:
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
         self.head_peaks: dict[Any, int] = {}
+        # Last: training mode, which a trace sets too, freezes stages anew.
+        thaw(self.model, getattr(model, 'may_thaw', ()))
 
     def add_contexts(self, cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> None:
         """Measure contexts behind every unit, as if each one before were a module of its own."""

@@ -8,9 +8,11 @@ from mmengine.logging import MMLogger
 
 from mmseg_infopro import localize, resolve
 from mmseg_infopro.config.build import build_end_to_end
+from mmseg_infopro.config.fit_cap import measure_config
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step
 from mmseg_infopro.local.infopro_heads import default_heads
+from mmseg_infopro.local.settings import read_local_settings
 from mmseg_infopro.planning.batch import StepShape
 from mmseg_infopro.planning.boundaries import module_peaks, plan_boundaries
 from mmseg_infopro.planning.unit_costs import measure_step
@@ -96,3 +98,17 @@ def test_four_modules_cost_at_most_3_percent_and_heads_are_no_peak():
     headless = replace(step, units=tuple(replace(unit, heads=0) for unit in step.units))
     boundaries = plan_boundaries(step, 4)
     assert max(module_peaks(step, boundaries)) == max(module_peaks(headless, boundaries))
+
+
+def test_a_module_that_may_thaw_is_fitted_and_planned_for():
+    frozen = config(may_thaw=['backbone.layer1', 'backbone.stem'])
+    frozen.model.backbone.frozen_stages = 1
+    assert [list(h.fitted) for h in resolve(frozen).model.local.heads] == [BOUNDARIES] * 2
+    settings = read_local_settings(frozen.model.local)
+    thawed = measure_config(frozen, settings)
+    frozen.model.local.pop('may_thaw')
+    as_it_is = measure_config(frozen, read_local_settings(frozen.model.local))
+    assert thawed.units[0].gradients > as_it_is.units[0].gradients == 0
+    frozen.model.local.may_thaw = ['backbone.layer1', 'backbone.stem']
+    unfrozen = dry_config_step(config()).peak
+    assert dry_config_step(frozen).peak.gradients == unfrozen.gradients

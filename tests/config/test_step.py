@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmseg.registry import OPTIM_WRAPPERS
 
 from mmseg_infopro.config.step import own_wrapper, updates_per_module
@@ -34,6 +34,7 @@ class OwnStep(OptimWrapper):
         dict(optimizer=dict(type='AdamW', lr=0.1)),
         dict(type='AmpOptimWrapper', loss_scale='dynamic'),
         dict(type='AmpOptimWrapper', loss_scale=dict(enabled=False)),
+        dict(type=AmpOptimWrapper, loss_scale='dynamic'),
         dict(type='LocalAmpOptimWrapper', clip_grad=dict(max_norm=1)),
         dict(type='OwnStep'),
         dict(paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)})),
