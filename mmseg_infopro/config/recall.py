@@ -17,9 +17,16 @@ from mmseg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, O
 
 from ..files.cache import cache_folder, keep, recall
 from ..files.plain import from_plain, to_plain
+from ..local.context import CONTEXTS
+from ..local.schedule import SCHEDULES
 from .walk import walk
 
 OWN = __name__.partition('.')[0]
+REGISTRIES = (
+    *(MODELS, OPTIMIZERS, OPTIM_WRAPPERS, OPTIM_WRAPPER_CONSTRUCTORS),
+    *(SCHEDULES, CONTEXTS),
+)
+"""Of what a type in a config may name."""
 PACKAGES = (OWN, 'mmseg', 'mmengine', 'mmcv', 'mmpretrain', 'timm', 'bitsandbytes')
 """Whose files measurements depend on; of torch it is the version."""
 
@@ -87,7 +94,7 @@ def _check_known(kind: Any) -> None:
 
 
 def _registered(kind: Any) -> Iterator[Any]:
-    for registry in (MODELS, OPTIMIZERS, OPTIM_WRAPPERS, OPTIM_WRAPPER_CONSTRUCTORS):
+    for registry in REGISTRIES:
         found = registry.get(kind) if isinstance(kind, str) else None
         if found is not None:
             yield found

@@ -8,12 +8,17 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
+from torch import nn
 
 from mmseg_infopro.config import recall, step
+from mmseg_infopro.config.explain import FailedStepError
 from mmseg_infopro.config.fit_cap import measure_config
 from mmseg_infopro.config.recall import recalled
 from mmseg_infopro.config.step import dry_config_steps
 from mmseg_infopro.files import cache
+from mmseg_infopro.local import schedules
+from mmseg_infopro.local.context import CONTEXTS
+from mmseg_infopro.local.schedule import SCHEDULES
 from mmseg_infopro.local.settings import read_local_settings
 from mmseg_infopro.measure.peaks import PeakBytes
 from tests.models import model_config
@@ -47,9 +52,9 @@ def test_what_is_recalled_is_what_was_measured(monkeypatch):
     monkeypatch.setattr('mmseg_infopro.config.fit_cap.measure_step', None)
     assert dry_config_steps(config()) == steps
     assert measure_config(config(), settings) == units
-    with pytest.raises(TypeError):
+    with pytest.raises(FailedStepError):
         measure_config(config(), replace(settings, recompute='cheap'))
-    with pytest.raises(TypeError):
+    with pytest.raises(FailedStepError):
         dry_config_steps(config(boundaries=['layer3.0']))
 
 
@@ -81,6 +86,19 @@ def test_a_record_of_another_version_is_ignored_with_a_notice(folder, warnings):
     assert recalled(PeakBytes, ('a',), lambda: peak) == peak
     assert 'cannot be read from' in str(warnings)
     assert recalled(PeakBytes, ('a',), lambda: 6) == peak
+
+
+@pytest.mark.parametrize(
+    ('registry', 'parent'), [(SCHEDULES, schedules.Local), (CONTEXTS, nn.Module)]
+)
+def test_nothing_is_kept_of_a_users_own_schedule_or_context(folder, registry, parent):
+    own = type('Own', (parent,), {})
+    registry.register_module(module=own, force=True)
+    try:
+        assert recalled(int, (dict(local=dict(schedule=dict(type='Own'))),), lambda: 5) == 5
+    finally:
+        registry.module_dict.pop('Own')
+    assert not list(folder.iterdir())
 
 
 def test_nothing_is_kept_of_a_users_own_code(folder):
