@@ -94,9 +94,13 @@ def remedies(cfg: Config, step: DryStep, cuts_help: bool) -> Iterator[Remedy]:
             yield Remedy(f'--recipe {word}', trial)
             break
     if cuts_help and count < MOST_MODULES:
-        trial = dry_config_step(resolve(localize(cfg, 2 * count)))
-        if trial.peak.total <= enough:
-            yield Remedy(f'--num-modules {2 * count}', trial)
+        with undrawn_weights():
+            most = len(boundary_names(build_end_to_end(cfg).backbone)) + 1
+        more = min(2 * count, most)
+        if more > count:
+            trial = dry_config_step(resolve(localize(cfg, more)))
+            if trial.peak.total <= enough:
+                yield Remedy(f'--num-modules {more}', trial)
 
 
 def stronger(recipe: str) -> list[str]:

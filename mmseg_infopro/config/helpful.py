@@ -17,8 +17,8 @@ NOTHING = 1.01
 def fewest_as_good(cfg: Config) -> tuple[int, int, int]:
     """Return the fewest modules that need as little as a config's own, and what both need.
 
-    Each is a dry step: of one module less, and so on while that needs no more, and of end-to-end
-    training.
+    Each is a dry step: of one module less, and so on while that needs no more and the other
+    settings allow it, and of end-to-end training.
 
     Args:
         cfg: With ``local.num_modules`` or ``local.boundaries``.
@@ -31,7 +31,10 @@ def fewest_as_good(cfg: Config) -> tuple[int, int, int]:
     peak = config_peak(resolved).total
     best, best_peak = own, peak
     for count in range(own - 1, 0, -1):
-        trial = config_peak(resolve(localize(cfg, count))).total
+        try:
+            trial = config_peak(resolve(localize(cfg, count))).total
+        except ValueError:  # settings as offload=[2] name modules that fewer ones lack
+            break
         if trial > NOTHING * peak:
             break
         best, best_peak = count, trial

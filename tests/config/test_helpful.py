@@ -8,6 +8,7 @@ from mmseg_infopro.config import helpful
 from mmseg_infopro.config.helpful import with_helpful_modules
 from mmseg_infopro.measure.peaks import PeakBytes
 from tests.config.test_localize import plain_config
+from tests.models import HEADS
 
 PEAKS = {1: 2000, 2: 1500, 3: 1501, 4: 1499, 5: 1000}
 
@@ -62,3 +63,12 @@ def test_where_none_helps_it_says_so(warnings, monkeypatch):
     cfg = with_helpful_modules(localize(plain_config(), 2))
     assert cfg.model.local.num_modules == 1
     assert 'end-to-end training it is' in warnings[0]
+
+
+@pytest.mark.parametrize(
+    'local', [dict(offload=[2]), dict(heads=[*HEADS, dict(type='LinearHead', at=[1])])]
+)
+def test_settings_that_name_modules_keep_them(local):
+    cfg = localize(plain_config(), 3, heads=HEADS)
+    cfg.model.local.update(local)
+    assert with_helpful_modules(cfg).model.local.num_modules == 3
