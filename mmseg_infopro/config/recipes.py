@@ -141,6 +141,8 @@ DEFAULT = 'free'
 def find_recipe(word: str) -> Recipe:
     """Return a recipe: one of a word, and of levers that are added to it, as ``'lean+offload'``.
 
+    A lever stands in for one of the recipe that sets the same.
+
     Raises:
         ValueError: There is none of this word, or no such lever.
     """
@@ -151,8 +153,10 @@ def find_recipe(word: str) -> Recipe:
         _check_word('what is added to a recipe', lever, names)
     if not more:
         return RECIPES[first]
-    levers = (*RECIPES[first].levers, *(names[lever] for lever in more))
-    return Recipe(f'{first} with {", ".join(more)}', levers)
+    added = [names[lever] for lever in more]
+    said = {key for name in added for key in LEVERS[name].settings}
+    kept = [name for name in RECIPES[first].levers if said.isdisjoint(LEVERS[name].settings)]
+    return Recipe(f'{first} with {", ".join(more)}', (*kept, *added))
 
 
 def _check_word(what: str, word: str, words: Iterable[str]) -> None:

@@ -146,6 +146,8 @@ def test_levers_are_added_to_a_recipe():
     cfg = localize(plain_config(), 2, recipe='plain+chunked-losses+cheap-recompute')
     assert cfg.model.local.chunked_losses and cfg.model.local.recompute == 'cheap'
     assert 'update_per_module' not in cfg.model.local
+    cfg = localize(plain_config(), 2, recipe='lean+planned-recompute')
+    assert cfg.model.local.recompute == 'auto'
 
 
 def test_a_command_line_names_a_recipe():
