@@ -53,23 +53,28 @@ def largest_within(
 
     Args:
         cap: Bytes.
-        measure: Returns the bytes of an n; None where there is no such step.
+        measure: Returns the bytes of an n; None where n is too small for a step.
         size_of: The size of an n, which bytes are a curve of.
-        known: Bytes of some n, at least one.
+        known: Bytes of some n.
         fixed: Bytes of a step of no size.
     """
     measured: dict[int, int | None] = dict(known)
     while True:
-        fitting = (n for n, size in measured.items() if size is not None and size <= cap)
+        fitting = (n for n, size in measured.items() if size is None or size <= cap)
         low = max(fitting, default=0)
         high = min((n for n in measured if n > low), default=None)
+        found = low if measured.get(low) is not None else 0
         if high == low + 1:
-            return low
+            return found
+        if not any(measured.values()):
+            guess = low + 1 if measured else 1
+            measured[guess] = measure(guess)
+            continue
         predict = _prediction(measured, size_of, fixed)
         guess = _guess(predict, cap, low, high, len(measured))
         if guess <= low:
             if len(measured) > 1 and predict(low + 1) > (1 + CLOSE) * cap:
-                return low
+                return found
             guess = low + 1
         measured[guess] = measure(guess)
 

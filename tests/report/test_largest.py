@@ -48,3 +48,9 @@ def test_a_line_is_measured_where_it_is_answered():
 def test_what_the_network_cannot_step_on_does_not_fit():
     found, asked = search(60, lambda n: None if n < 2 else 50 * n, start=4)
     assert (found, asked) == (0, [1])
+
+
+def test_a_step_that_is_too_small_says_nothing_of_larger_ones():
+    found, asked = search(100, lambda n: None if n < 2 else 12 + 43 * n, start=4, fixed=20)
+    assert (found, asked) == (2, [1, 2])
+    assert largest_within(100, lambda n: None if n < 3 else 30 * n, lambda n: n, {}, 0) == 3
