@@ -9,6 +9,16 @@ from mmengine.config import Config
 SAME_IMAGES, SAME_TIME = 'images', 'time'
 """What runs under a cap have in common with the bed's own end-to-end one."""
 RATES = ('eta_min', 'eta_max')
+LENGTHS = (
+    'begin',
+    'end',
+    'T_max',
+    'total_iters',
+    'total_steps',
+    'step_size',
+    'milestones',
+    'periods',
+)
 
 
 def iterations_for(cfg: Config, batch_size: int, budget: str, time_ratio: float) -> int:
@@ -43,9 +53,11 @@ def rescheduled(cfg: Config, iterations: int, rate_factor: float) -> Config:
     optimizer.lr *= rate_factor
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-        for key in ('begin', 'end', 'T_max', 'total_iters', 'step_size'):
+        for key in LENGTHS:
             if isinstance(scheduler.get(key), int):
                 scheduler[key] = round(scheduler[key] * ratio)
+            elif isinstance(scheduler.get(key), (list, tuple)):
+                scheduler[key] = [round(length * ratio) for length in scheduler[key]]
         for key in RATES:
             if key in scheduler:
                 scheduler[key] *= rate_factor

@@ -1,5 +1,7 @@
 """What fits a cap: the own step, then smaller batches, then smaller crops."""
 
+from copy import deepcopy
+
 import pytest
 from mmengine.config import Config
 
@@ -69,3 +71,9 @@ def test_half_the_batch_trains_for_twice_as_long_at_half_the_rate(cfg):
     assert (half.optim_wrapper.optimizer.lr, poly.eta_min, poly.end) == (0.01, 5e-5, 2000)
     assert half.train_cfg == dict(max_iters=2000, val_interval=2000)
     assert cfg.train_cfg.max_iters == 1000
+
+
+def test_steps_of_a_schedule_move_with_its_end(cfg):
+    cfg = deepcopy(cfg)
+    cfg.param_scheduler = [dict(type='MultiStepLR', milestones=[500, 800], by_epoch=False)]
+    assert rescheduled(cfg, 2000, 1.0).param_scheduler[0].milestones == [1000, 1600]
