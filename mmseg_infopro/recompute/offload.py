@@ -46,7 +46,7 @@ class HostMemory:
         before = _ACTIVE[:]
         _ACTIVE[:] = [self]
         try:
-            with saved_tensors_hooks(self.pack, self.unpack):
+            with saved_tensors_hooks(self._save, self._load):
                 yield
         finally:
             _ACTIVE[:] = before
@@ -79,6 +79,21 @@ class HostMemory:
             if earlier is not None and earlier.uses > 0:
                 earlier.fetch()
                 break
+        return tensor
+
+    def _save(self, tensor: Tensor) -> Hosted | tuple[Tensor, int]:
+        packed = self.pack(tensor)
+        return (packed, version(tensor)) if isinstance(packed, Tensor) else packed
+
+    def _load(self, packed: Hosted | tuple[Tensor, int]) -> Tensor:
+        if isinstance(packed, Hosted):
+            return self.unpack(packed)
+        tensor, before = packed
+        if version(tensor) != before:  # autograd checks only what it holds itself
+            raise RuntimeError(
+                'a tensor that the backward pass needs was written to in place: it is of shape '
+                f'{tuple(tensor.shape)}'
+            )
         return tensor
 
     def _stays(self, tensor: Tensor) -> bool:
@@ -169,7 +184,10 @@ def active() -> HostMemory | None:
 
 def _stream() -> Any:
     """Return the stream of the copies on the current GPU."""
-    return _STREAMS.setdefault(torch.cuda.current_device(), torch.cuda.Stream())
+    device = torch.cuda.current_device()
+    if device not in _STREAMS:
+        _STREAMS[device] = torch.cuda.Stream()
+    return _STREAMS[device]
 
 
 def _copy_beside(target: Tensor, source: Tensor) -> Any:

@@ -102,6 +102,16 @@ def test_a_tensor_that_is_written_to_between_goes_twice() -> None:
     assert host.unpack(again).sum() == 100
 
 
+def test_what_stays_must_not_be_written_to() -> None:
+    weight = torch.zeros(4, requires_grad=True)
+    with HostMemory().saving():
+        grown = weight.exp()
+        result = (2 * grown).sum()
+    grown.detach().add_(1)
+    with pytest.raises(RuntimeError, match=r'written to in place: it is of shape \(4,\)'):
+        result.backward()
+
+
 def test_nothing_is_left_after_the_backward_pass() -> None:
     weight = torch.randn(100, requires_grad=True)
     with HostMemory().saving():
