@@ -41,7 +41,8 @@ def make_example(model: Any, sample: Mapping[str, Any]) -> Example:
 
     Args:
         model: A segmentor in eval mode; those without local modules rebuild nothing.
-        sample: What a test data set yields: ``inputs`` as loaded (BGR), and ``data_samples``.
+        sample: What a test data set yields: ``inputs`` as loaded (BGR), and ``data_samples``. Of
+            images with more channels the first three are shown.
     """
     batch = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
     data = model.data_preprocessor(batch, False)
@@ -51,7 +52,7 @@ def make_example(model: Any, sample: Mapping[str, Any]) -> Example:
     }
     (result,) = model.predict(**data)
     return Example(
-        image=sample['inputs'].flip(0).permute(1, 2, 0).numpy().astype(np.uint8),
+        image=sample['inputs'][:3].flip(0).permute(1, 2, 0).numpy().astype(np.uint8),
         label=sample['data_samples'].gt_sem_seg.data[0].cpu().numpy(),
         prediction=result.pred_sem_seg.data[0].cpu().numpy(),
         reconstructions={name: image for name, image in rebuilt.items() if image is not None},
@@ -63,7 +64,8 @@ def _rebuild(model: Any, index: int, image: Tensor) -> np.ndarray | None:
     heads = [head for head in model.border_heads(index) if hasattr(head, 'reconstruct')]
     if not heads:
         return None
-    rebuilt = heads[0].reconstruct(model.border_features(image, index), image.shape[2:])[0].cpu()
+    features = model.border_features(image, index)
+    rebuilt = heads[0].reconstruct(features, image.shape[2:])[0, :3].cpu()
     if not swaps_channels(model.data_preprocessor):
         rebuilt = rebuilt.flip(0)
     return rebuilt.permute(1, 2, 0).float().numpy()
@@ -73,7 +75,7 @@ def colour_labels(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.nda
     """Paint class ids ``(H, W)`` in the colours of a palette; others stay black."""
     colours = np.tile(np.array(IGNORED_COLOUR, dtype=np.uint8), (256, 1))
     colours[: len(palette)] = palette
-    return colours[label]
+    return colours[np.where(label < len(colours), label, -1)]
 
 
 def comparison_figure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,21 @@ def make_sample() -> dict[str, Any]:
 def test_labels_get_their_colours_and_ignored_ones_black() -> None:
     painted = colour_labels(np.array([[0, 1, 255]], dtype=np.uint8), PALETTE)
     assert painted.tolist() == [[[10, 20, 30], [40, 50, 60], [0, 0, 0]]]
+
+
+def test_labels_beyond_all_colours_are_black() -> None:
+    assert colour_labels(np.array([[65535, -1]]), PALETTE).tolist() == [[[0, 0, 0]] * 2]
+
+
+def test_of_five_channels_three_are_shown() -> None:
+    model = build_model()
+    model.data_preprocessor = MODELS.build(dict(type='SegDataPreProcessor'))
+    model.border_heads = lambda index: ()
+    model.predict = lambda inputs, data_samples: [SimpleNamespace(pred_sem_seg=label)]
+    sample = make_sample()
+    label = sample['data_samples'].gt_sem_seg
+    sample['inputs'] = torch.arange(5, dtype=torch.uint8).view(5, 1, 1).expand(5, HEIGHT, WIDTH)
+    assert make_example(model, sample).image[0, 0].tolist() == [2, 1, 0]
 
 
 def test_an_example_has_the_image_in_rgb_and_the_prediction_of_the_model() -> None:
