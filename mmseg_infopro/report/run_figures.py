@@ -34,13 +34,13 @@ def loss_figure(run: RunFiles) -> Figure:
     """Draw the total loss, and each module's, over the iterations."""
     figure, axes = _figure(9, 4)
     iterations = list(run.training)
-    totals: dict[str, list[float]] = {'total': [run.training[i]['loss'] for i in iterations]}
+    totals = {'total': {i: run.training[i]['loss'] for i in iterations}}
     for iteration in iterations:
         for name, value in module_losses(run.training[iteration]).items():
-            totals.setdefault(name, []).append(value)
+            totals.setdefault(name, {})[iteration] = value  # a module may train in some steps only
     for name, values in totals.items():
-        if len(values) == len(iterations):
-            axes.plot(iterations, values, label=name, linewidth=2 if name == 'total' else 1.2)
+        width = 2 if name == 'total' else 1.2
+        axes.plot(list(values), list(values.values()), label=name, linewidth=width)
     axes.set(xlabel='iteration', ylabel='loss', xlim=(0, max(iterations)))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
