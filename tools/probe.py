@@ -33,8 +33,10 @@ from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.datasets import check_data
+from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.hooks.pictures import comparison_figure, make_example
 from mmseg_infopro.hooks.pictures_hook import evenly_spaced
+from mmseg_infopro.report.figures import save_figure
 from mmseg_infopro.run.checkpoints import check_checkpoint
 from mmseg_infopro.run.weights import check_context, check_weights_fit, checkpoint_weights
 from mmseg_infopro.study.probe import Knowledge, Probes, train_probes
@@ -118,9 +120,9 @@ def main() -> None:
     for one in probed:
         console.print(probe_sentence(one), highlight=False, soft_wrap=True)
     if args.json:
-        args.json.write_text(json.dumps(asdict(probed[-1]), indent=1) + '\n')
+        write_whole(args.json, json.dumps(asdict(probed[-1]), indent=1) + '\n')
     if args.picture:
-        probe_figure(probed).savefig(args.picture, dpi=110)
+        save_figure(probe_figure(probed), args.picture, dpi=110)
     if args.reconstructions:
         dataset = validation.dataset
         examples = [
@@ -129,7 +131,7 @@ def main() -> None:
         ]
         meta = dataset.metainfo
         figure = comparison_figure(examples, meta['classes'], meta['palette'])
-        figure.savefig(args.reconstructions, dpi=100)
+        save_figure(figure, args.reconstructions, dpi=100)
 
 
 if __name__ == '__main__':

@@ -33,6 +33,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.files.whole import write_whole
+from mmseg_infopro.report.figures import save_figure
 from mmseg_infopro.report.way import Way, parse_way
 from mmseg_infopro.study.bed import FILE, PLAN, Run, plan_runs, read_bed
 from mmseg_infopro.study.cap_plan import CapPlan, read_plan
@@ -155,15 +156,15 @@ def report(args: argparse.Namespace, console: Console) -> None:
     records = read_records(args.bed, args.mixed)
     rows = summarize(records)
     table = markdown(rows)
-    (args.bed / 'table.md').write_text(table)
-    (args.bed / 'runs.csv').write_text(comma_separated(rows))
+    write_whole(args.bed / 'table.md', table)
+    write_whole(args.bed / 'runs.csv', comma_separated(rows))
     classes = records[0]['counts']['classes']
     for name, figure in (
         ('memory', memory_figure(rows)),
         ('depth', depth_figure(rows)),
         ('classes', class_figure(rows, classes)),
     ):
-        figure.savefig(args.bed / f'{name}.png', dpi=110)
+        save_figure(figure, args.bed / f'{name}.png', dpi=110)
     console.print(table, highlight=False, soft_wrap=True)
     console.print(f'{args.bed}: table.md, runs.csv, memory.png, depth.png, classes.png')
 
@@ -172,7 +173,7 @@ def report_caps(folder: Path, mixed: bool, console: Console) -> None:
     rows = cap_rows(read_plan(folder), read_records(folder, mixed))
     table = cap_table(rows)
     write_whole(folder / 'table.md', table)
-    cap_figure(rows).savefig(folder / 'caps.png', dpi=110)
+    save_figure(cap_figure(rows), folder / 'caps.png', dpi=110)
     console.print(table, highlight=False, soft_wrap=True)
     console.print(f'{folder}: table.md, caps.png', highlight=False)
 
