@@ -32,6 +32,7 @@ custom_hooks = [
     dict(type='PartialGradientsHook'),
     dict(type='FirstStepCheckHook'),
     dict(type='MethodHook'),
+    dict(type='ThawHook'),
     dict(type='NonFiniteHook'),
     dict(type='StopHook'),
     dict(type='MadeUpValidationHook'),

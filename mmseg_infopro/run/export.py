@@ -32,6 +32,8 @@ PROBE_SIZE = (128, 128)
 REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
 OWN_ARGUMENTS = {'LoadCheckedAnnotations': {'num_classes'}, 'PhasedPolyLR': {'phases', 'length'}}
 """Arguments that the plain type of the same work does not take."""
+OWN_NETWORKS = ('EfficientNetLite',)
+"""Networks that no other package has: their configs import this one."""
 READ_KEYS = {*inspect.signature(Runner).parameters, 'tta_model', 'tta_pipeline'}
 """Entries of a config that are read; others are variables."""
 OF_A_RUN = ('work_dir', 'launcher', 'load_from', 'resume', 'model_wrapper_cfg', 'custom_imports')
@@ -116,7 +118,7 @@ def plain_config(cfg: Config) -> Config:
     else:
         model = replaced(without_pretrained(content.pop('model')), _plain)
     content = {**replaced(content, _plain), 'model': model}
-    kept = list(own_types(content['model']))
+    kept = [name for name in own_types(content['model']) if name not in OWN_NETWORKS]
     if kept and not has_context(cfg.model.get('local')):
         raise ValueError(f'the model has no plain equivalent: it uses {", ".join(kept)}')
     imports = dict(cfg.get('custom_imports') or {})
@@ -199,7 +201,8 @@ def plain_class(own: type) -> type | None:
     if issubclass(own, registry.DATASETS.get('BaseSegDataset')):
         return None
     for parent in own.__mro__[1:]:
-        if not _is_own(parent) and _registered_name(parent):
+        is_plain = not _is_own(parent) or parent.__name__ in OWN_NETWORKS
+        if is_plain and _registered_name(parent):
             return parent
     return None
 

@@ -34,7 +34,7 @@ def test_from_nothing_to_a_prepared_tree(
     ('tool', 'args', 'sentence'),
     [
         ('make_streets', ['--train', '0'], 'error: train must be at least 1, got 0'),
-        ('make_streets', ['--workers', '-1'], 'error: workers must be 0'),
+        ('make_streets', ['--workers', '-1'], 'error: --workers must be 0'),
         ('prepare_cityscapes', [], 'leftImg8bit is missing'),
     ],
 )

@@ -46,6 +46,7 @@ def test_a_dry_step_predicts_the_bytes_of_real_tensors(name, recompute):
     cfg = localize(read_config(name, None), 2)
     override_step(cfg, batch_size=2, crop=(128, 128))
     cfg.model.local.recompute = recompute
+    cfg.optim_wrapper.optimizer.pop('fused', None)
     cfg.optim_wrapper.optimizer.foreach = True  # a dry step updates as on a GPU
     cfg.model = without_pretrained(cfg.model)
     resolved = resolve(cfg)

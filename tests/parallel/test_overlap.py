@@ -106,7 +106,9 @@ def hold_back(rank: int, module_1_begins: Any, in_background: bool) -> dict[str,
     all_reduce = dist.all_reduce
     works: list[dist.Work] = []
 
-    def held_back(*args: Any, **kwargs: Any) -> dist.Work:
+    def held_back(*args: Any, **kwargs: Any) -> dist.Work | None:
+        if not kwargs.get('async_op'):  # what heads agree on in the first step
+            return all_reduce(*args, **kwargs)
         if rank == 1 and not works:
             timeout = TIMEOUT if in_background else CONTROL_TIMEOUT
             results['overlapped'] = module_1_begins.wait(timeout)
