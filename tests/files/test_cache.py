@@ -32,7 +32,9 @@ def test_a_value_is_there_again_until_its_file_is_deleted(folder):
 
 
 @pytest.mark.parametrize(
-    'content', [b'', b'{', gzip.compress(b'{'), gzip.compress(b'[1]' * 99)[:20]]
+    'content',
+    [b'', b'{', gzip.compress(b'{'), gzip.compress(b'[1]' * 99)[:20]],
+    ids=['empty', 'not compressed', 'not JSON', 'cut off'],  # a compressed file holds its time
 )
 def test_a_corrupt_file_is_ignored_with_a_notice(folder, content, warnings):
     folder.mkdir()
