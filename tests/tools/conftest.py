@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
@@ -120,8 +122,13 @@ def config(tmp_path: Path, streets: Path) -> Path:
     return write_config(tmp_path, streets)
 
 
+NUMBERS = count()
+
+
 def run_tool(name: str, *args: object) -> int:
     """Run a tool's main in this process, as a fresh one would; return its exit status."""
+    # A logger of its own: an earlier tool may have quietened the one that is there.
+    MMLogger.get_instance(f'tool {next(NUMBERS)}')
     with DefaultScope.overwrite_default_scope(None):
         argv, sys.argv = sys.argv, [name, *map(str, args)]
         try:
