@@ -36,7 +36,7 @@ from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.files.whole import write_whole
-from mmseg_infopro.local.settings import RECOMPUTE
+from mmseg_infopro.local.setting_types import RECOMPUTE
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
 from mmseg_infopro.report.timing import can_time, describe_machine, time_trials

@@ -47,7 +47,8 @@ from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.writing import inheriting_config, note_plan, plan_comment
 from mmseg_infopro.files.outputs import check_distinct
 from mmseg_infopro.files.whole import write_whole
-from mmseg_infopro.local.settings import DEFAULT_MARGIN, RECOMPUTE
+from mmseg_infopro.local.setting_types import RECOMPUTE
+from mmseg_infopro.local.settings import DEFAULT_MARGIN
 from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
 from mmseg_infopro.report.answer import answer, recommended_row
 from mmseg_infopro.report.baselines import end_to_end_forms

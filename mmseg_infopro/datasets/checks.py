@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,13 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .bit_depth import first_defect, image_defect, mask_defect
-from .image_files import file_defect, first_few
+from .files import IMAGE_LOADERS, check_entries, check_files, check_folders, kind_name
 
 LISTING = BaseSegDataset.load_data_list
 SPLITS = ('train', 'val', 'test')
-TRAIN_IDS, POLYGONS = '_labelTrainIds.png', '_polygons.json'
-NUM_WHOLE = 200
-"""So many files of a data set are read as a whole, at even distances; of others, the ends."""
 INNER = ('dataset', 'datasets')
 OF_DATA = {'data_root', 'data_prefix', 'ann_file', 'pipeline', *INNER}
 """Keys by which a data set within another one is known."""
-IMAGE_LOADERS = ('LoadImageFromFile', 'LoadCheckedImage')
 MASK_LOADERS = ('LoadAnnotations', 'LoadCheckedAnnotations')
 
 
@@ -115,7 +109,7 @@ def _check_leaf(split: str, leaf: Mapping[str, Any]) -> int:
     images, masks = _paths(files, 'img_path'), _paths(files, 'seg_map_path')
     if files and not images:
         _notice(f'the {split} data ({kind}) names no files in img_path: its images are not checked')
-    names = [_name(transform) for transform in leaf.get('pipeline') or ()]
+    names = [kind_name(transform) for transform in leaf.get('pipeline') or ()]
     own = [name for name in names if 'Load' in name and name not in (*IMAGE_LOADERS, *MASK_LOADERS)]
     if own and not any(name in IMAGE_LOADERS for name in names):
         _notice(f'the {split} images ({kind}) are not checked: {own[0]} loads them')
@@ -131,11 +125,6 @@ def _notice(text: str) -> None:
     print_log(text, logger='current')
 
 
-def _name(transform: Any) -> str:
-    kind = transform.get('type') if isinstance(transform, Mapping) else None
-    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
-
-
 def _paths(files: Sequence[Mapping[str, Any]], key: str) -> list[Path]:
     """The files on a local disk that a data set names; one of several bands may be a list."""
     found: list[Path] = []
@@ -145,118 +134,3 @@ def _paths(files: Sequence[Mapping[str, Any]], key: str) -> list[Path]:
             if isinstance(item, (str, Path)) and '://' not in str(item):
                 found.append(Path(item))
     return found
-
-
-def check_folders(split: str, leaf: Mapping[str, Any]) -> None:
-    """The data root, the folders of `data_prefix` and the `ann_file` exist.
-
-    Raises:
-        ValueError: One of them does not.
-    """
-    root = Path(leaf.get('data_root') or '')
-    if not root.is_dir():
-        raise ValueError(
-            f'the {split} data root {root} does not exist (looked from {Path.cwd()}); '
-            f'set {split}_dataloader.dataset(.dataset).data_root to the folder that holds the data'
-        )
-    if leaf.get('ann_file') and not (root / leaf['ann_file']).is_file():
-        raise ValueError(  # mmseg would use all images of the folder instead
-            f'the {split} ann_file {root / leaf["ann_file"]} does not exist; it lists the images'
-        )
-    for name, prefix in (leaf.get('data_prefix') or {}).items():
-        if prefix is not None and not (root / prefix).is_dir():
-            raise ValueError(
-                f'the {split} folder {root / prefix} ({name}) does not exist; '
-                f'{root} holds {_listing(root)}'
-            )
-
-
-def check_entries(split: str, leaf: Mapping[str, Any]) -> None:
-    """Nothing in the image folder that is called like an image is left out without a word.
-
-    Raises:
-        ValueError: A folder or a dead link is called so; mmengine lists files only.
-    """
-    prefix = (leaf.get('data_prefix') or {}).get('img_path')
-    suffix = leaf.get('img_suffix')
-    if prefix is None or not suffix or leaf.get('ann_file'):
-        return
-    folder = Path(leaf.get('data_root') or '') / prefix
-    for path in sorted(folder.rglob(f'*{suffix}')):
-        if not path.is_file() and (defect := file_defect(path)):
-            raise ValueError(
-                f'the {split} image {path} {defect}, and would be left out: remove it, or put a '
-                'file in its place'
-            )
-
-
-def check_files(
-    split: str,
-    leaf: Mapping[str, Any],
-    images: list[Path],
-    masks: list[Path],
-    has_files: bool = False,
-) -> None:
-    """There are images, each has its mask, and every file is whole.
-
-    Args:
-        split: Named in messages.
-        leaf: The data set's config, for messages.
-        images: All images.
-        masks: Where their masks should be; empty for a split without masks.
-        has_files: Whether there are others than these.
-
-    Raises:
-        ValueError: Anything else.
-    """
-    root = Path(leaf.get('data_root') or '')
-    if not images and not has_files:
-        prefix = (leaf.get('data_prefix') or {}).get('img_path') or ''
-        raise ValueError(
-            f'no {split} images were found in {root / prefix}, which holds '
-            f'{_listing(root / prefix)}; check data_prefix, ann_file and img_suffix'
-        )
-    missing = [mask for mask in masks if not mask.exists()]
-    if missing:
-        raise ValueError(_missing_masks(split, root, missing, len(masks)))
-    whole = {*spread(images, NUM_WHOLE), *spread(masks, NUM_WHOLE)}
-    files = [(path, file_defect(path, path in whole)) for path in [*images, *masks]]
-    defects = [(path, defect) for path, defect in files if defect]
-    if defects:
-        (first, defect), others = defects[0], [path for path, _ in defects[1:]]
-        raise ValueError(
-            f'{len(defects)} of {len(images) + len(masks)} {split} files are broken: '
-            f'{first} {defect}' + (f'; also {first_few(others)}' if others else '')
-        )
-    found = first_defect(masks, mask_defect)
-    loaders = [item for item in leaf.get('pipeline') or () if _name(item) in IMAGE_LOADERS]
-    for loader in loaders[:1]:
-        check = partial(image_defect, loader=dict(loader))
-        found = found or first_defect(spread(images, NUM_WHOLE // 10), check)
-    if found:
-        raise ValueError(f'the {split} file {found[0]} {found[1]}')
-
-
-def spread(items: Sequence[Any], most: int) -> list[Any]:
-    """At most so many of some items, at even distances."""
-    if len(items) <= most:
-        return list(items)
-    return [items[index * len(items) // most] for index in range(most)]
-
-
-def _missing_masks(split: str, root: Path, missing: list[Path], total: int) -> str:
-    polygons = [mask.with_name(mask.name.replace(TRAIN_IDS, POLYGONS)) for mask in missing]
-    message = f'{len(missing)} of {total} {split} images have no mask: {first_few(missing)} missing'
-    if all(p.suffix == '.json' and p.is_file() for p in polygons):
-        message = (
-            f'{root} is half-prepared: its polygons are there, but {message}; '
-            f'run: python tools/prepare_cityscapes.py {root}'
-        )
-    return message
-
-
-def _listing(folder: Path) -> str:
-    if not folder.is_dir():
-        return 'nothing'
-    names = sorted(path.name for path in folder.iterdir())
-    return first_few(names, 5) or 'nothing'

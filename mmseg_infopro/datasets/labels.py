@@ -13,7 +13,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from .checks import build_unloaded, family_of, leaf_datasets, spread
+from .checks import build_unloaded, family_of, leaf_datasets
+from .files import spread
 
 NUM_MASKS = 24
 """So many masks of each data set are read, at even distances."""

@@ -12,6 +12,8 @@ from mmengine.logging import MessageHub
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 
+from ..files.whole import write_whole
+
 NAMES = ('intersections', 'unions', 'predictions', 'labels')
 
 
@@ -40,10 +42,7 @@ class ImageCountsMetric(IoUMetric):
             }
             # During training the hub counts the iterations that are done but for the last one.
             iteration = int(MessageHub.get_current_instance().get_info('iter', -1)) + 1
-            self.counts_dir.mkdir(parents=True, exist_ok=True)
-            file = self.counts_dir / f'counts_{iteration}.json'
-            partial = file.with_suffix('.partial')
             content = dict(classes=list(self.dataset_meta['classes']), **counts)
-            partial.write_text(json.dumps(content, separators=(',', ':')))
-            partial.replace(file)
+            file = self.counts_dir / f'counts_{iteration}.json'
+            write_whole(file, json.dumps(content, separators=(',', ':')))
         return super().compute_metrics(results)

@@ -1,8 +1,8 @@
-"""The partition in a state dict: its local heads are named after their boundaries."""
+"""Names: of a partition in a state dict, and of modules in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -119,3 +119,18 @@ def drop_other_heads(
         is_other = bool(boundary) and boundary[0] not in boundaries
         if is_other or (own_name.startswith('context.') and not keeps_contexts):
             del state_dict[name]
+
+
+def losses_by_module(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the sums of a log's losses by local module; the decode heads' are the tail's.
+
+    Args:
+        values: By the names of the log, as ``local_0.loss_ce`` or ``decode.loss_ce``; those of a
+            single part are the total and no losses of modules.
+    """
+    sums: dict[str, float] = {}
+    for name, value in values.items():
+        if '.' in name and 'loss' in name:
+            module = name.partition('.')[0] if name.startswith('local_') else 'tail'
+            sums[module] = sums.get(module, 0.0) + value
+    return sums

@@ -10,7 +10,7 @@ from ..config.methods import Method
 from ..local.infopro_heads import default_heads
 from ..local.schedule import Pass
 from ..local.schedules import build_schedule
-from .figures import save_figure
+from .figures import blank_figure, save_figure
 
 NUM_MODULES = 3
 MAX_ITERS = 9
@@ -50,17 +50,12 @@ def draw_method(name: str, method: Method, file: Path) -> None:
         method: The method.
         file: To write, ``.png`` or ``.svg``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     is_cut = name != 'e2e'
     steps = steps_of(method, is_cut)
     heads = [_short(head) for head in (method.heads or default_heads())] if is_cut else []
     rows = [(kind, run) for kind, passes in steps.items() for run in passes]
     row_height = 1.5 + (0.35 if method.context else 0)
-    figure = Figure(figsize=(6.6, 0.35 + 0.62 * row_height * len(rows)), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = blank_figure(6.6, 0.35 + 0.62 * row_height * len(rows))
     count = NUM_MODULES if is_cut else 1
     for number, (kind, run) in enumerate(rows):
         y = -number * row_height

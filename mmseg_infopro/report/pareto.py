@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..measure.sizes import table_unit
-from .figures import save_figure
+from .figures import blank_figure, save_figure
 
 Line = tuple[tuple[float, float], tuple[float, float]]
 
@@ -67,14 +67,9 @@ def draw_tradeoff(
         title: Of the picture.
         note: Below the title.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     from .labels import place_labels
 
-    figure = Figure(figsize=(9, 6), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = blank_figure(9, 6)
     unit, size = table_unit(max(point.num_bytes for point in points))
     _draw_front(axes, pareto_front(points), size)
     _draw_points(axes, points, size)

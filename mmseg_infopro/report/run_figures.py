@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..local.names import losses_by_module
 from ..measure.sizes import table_unit
+from .figures import blank_figure
 from .run_files import RunFiles
 
 
@@ -32,11 +32,11 @@ class ModulePart:
 
 def loss_figure(run: RunFiles) -> Figure:
     """Draw the total loss, and each module's, over the iterations."""
-    figure, axes = _figure(9, 4)
+    figure, axes = blank_figure(9, 4)
     iterations = list(run.training)
     totals = {'total': {i: run.training[i]['loss'] for i in iterations}}
     for iteration in iterations:
-        for name, value in module_losses(run.training[iteration]).items():
+        for name, value in losses_by_module(run.training[iteration]).items():
             totals.setdefault(name, {})[iteration] = value  # a module may train in some steps only
     for name, values in totals.items():
         width = 2 if name == 'total' else 1.2
@@ -48,19 +48,9 @@ def loss_figure(run: RunFiles) -> Figure:
     return figure
 
 
-def module_losses(record: Mapping[str, float]) -> dict[str, float]:
-    """Return the sums of a record's losses by local module; the decode heads' are the tail's."""
-    sums: dict[str, float] = {}
-    for name, value in record.items():
-        if '.' in name and 'loss' in name:
-            module = name.partition('.')[0] if name.startswith('local_') else 'tail'
-            sums[module] = sums.get(module, 0.0) + value
-    return sums
-
-
 def score_figure(run: RunFiles) -> Figure:
     """Draw mIoU and pixel accuracy of every validation."""
-    figure, axes = _figure(9, 3.2)
+    figure, axes = blank_figure(9, 3.2)
     for name in ('mIoU', 'aAcc'):
         points = [(i, record[name]) for i, record in run.validations.items() if name in record]
         if points:
@@ -75,7 +65,7 @@ def score_figure(run: RunFiles) -> Figure:
 def class_figure(class_ious: Mapping[str, float]) -> Figure:
     """Draw the IoU of each class as a bar, the best first."""
     rows = sorted(class_ious.items(), key=lambda row: row[1])
-    figure, axes = _figure(9, 0.6 + 0.24 * len(rows))
+    figure, axes = blank_figure(9, 0.6 + 0.24 * len(rows))
     axes.barh([name for name, _ in rows], [iou for _, iou in rows], color='tab:blue')
     for position, (_, iou) in enumerate(rows):
         axes.text(iou + 0.5, position, f'{iou:.1f}', va='center', fontsize=8)
@@ -85,7 +75,7 @@ def class_figure(class_ious: Mapping[str, float]) -> Figure:
 
 def partition_figure(parts: Sequence[ModulePart]) -> Figure:
     """Draw the network as a row of units, coloured by local module, with what each one needs."""
-    figure, axes = _figure(9, 1.9)
+    figure, axes = blank_figure(9, 1.9)
     unit, size = table_unit(max(part.peak for part in parts))
     colours = [f'C{index % 10}' for index in range(len(parts))]
     at, font = 0, min(8.0, 160 / sum(max(len(part.units), 1) for part in parts))
@@ -101,9 +91,3 @@ def partition_figure(parts: Sequence[ModulePart]) -> Figure:
     axes.set(xlim=(0, at), ylim=(-0.3, 1.0))
     axes.set_axis_off()
     return figure
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots()

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..measure.peaks import DryStep
 from ..measure.sizes import table_unit
-from .figures import save_figure
+from .figures import blank_figure, save_figure
 
 NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""
@@ -35,9 +34,7 @@ def timeline_figure(
         title: Of the picture.
         cap: Bytes that the step was to fit in, for a line across.
     """
-    figure = Figure(figsize=(9, 4.5), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = blank_figure(9, 4.5)
     unit, size = table_unit(max(step.peak.total for step in steps.values()))
     for index, (name, step) in enumerate(steps.items()):
         heights = [num_bytes / size for num_bytes in highest(step.timeline, NUM_POINTS)]

@@ -11,6 +11,7 @@ from typing import TextIO
 from mmengine.logging import MMLogger
 
 from ..dependencies import set_quiet_warnings
+from ..local.names import losses_by_module
 
 PACKAGE = str(Path(__file__).resolve().parents[1])
 TOLD = (
@@ -125,17 +126,10 @@ def short_iteration(message: str, modules: bool = False) -> str:
     parts += [f'memory: {kept["memory"]} MiB'] if 'memory' in kept else []
     parts += [f'eta: {eta[1]}'] if eta else []
     line = '  '.join(parts)[:WIDTH]
-    return f'{line}\n    {module_losses(values)}' if modules else line
-
-
-def module_losses(values: list[tuple[str, str]]) -> str:
-    """Return the sums of losses by module: ``'local_0: 1.0200  tail: 0.6100'``."""
-    sums: dict[str, float] = {}
-    for name, value in values:
-        if '.' in name and 'loss' in name:
-            module = name.split('.')[0] if name.startswith('local_') else 'tail'
-            sums[module] = sums.get(module, 0.0) + float(value)
-    return '  '.join(f'{module}: {total:.4f}' for module, total in sums.items())
+    if not modules:
+        return line
+    sums = losses_by_module({name: float(value) for name, value in values})
+    return f'{line}\n    ' + '  '.join(f'{module}: {total:.4f}' for module, total in sums.items())
 
 
 def _log_warnings(files: list[logging.FileHandler]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..measure.sizes import format_bytes
+from ..report.figures import blank_figure
 from ..report.way import Way, parse_way
 from .cap_plan import Planned
 from .cap_schedule import SAME_IMAGES, SAME_TIME
@@ -154,9 +154,7 @@ def cap_figure(rows: Sequence[CapRow]) -> Figure:
     trained = [row for row in rows if row.runs]
     groups = list(dict.fromkeys((row.planned.cap, row.budget) for row in trained))
     names = list(dict.fromkeys(row.way.name for row in trained))
-    figure = Figure(figsize=(max(7.0, 2.2 * len(groups)), 4.5), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = blank_figure(max(7.0, 2.2 * len(groups)), 4.5)
     for index, name in enumerate(names):
         own = [row for row in trained if row.way.name == name]
         spots = np.array([groups.index((row.planned.cap, row.budget)) for row in own])

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..report.figures import blank_figure
 from .summary import Row
 
 
 def memory_figure(rows: Sequence[Row]) -> Figure:
     """Draw mIoU against the predicted peak, with end-to-end training's line across."""
-    figure, axes = _figure(8, 5)
+    figure, axes = blank_figure(8, 5)
+    axes.grid(alpha=0.25)
     _end_to_end_line(axes, rows)
     for index, (series, own) in enumerate(by_series(rows).items()):
         shares = [100 * row.peak_share for row in own]
@@ -41,7 +42,8 @@ def memory_figure(rows: Sequence[Row]) -> Figure:
 
 def depth_figure(rows: Sequence[Row]) -> Figure:
     """Draw mIoU against K, a line a method."""
-    figure, axes = _figure(8, 5)
+    figure, axes = blank_figure(8, 5)
+    axes.grid(alpha=0.25)
     _end_to_end_line(axes, rows)
     local = [row for row in rows if row.way.num_modules > 1]
     for index, (series, own) in enumerate(by_series(local).items()):
@@ -60,7 +62,8 @@ def depth_figure(rows: Sequence[Row]) -> Figure:
 
 def class_figure(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     """Draw every way's IoU of every class, as groups of bars."""
-    figure, axes = _figure(max(8.0, 0.9 * len(classes)), 5)
+    figure, axes = blank_figure(max(8.0, 0.9 * len(classes)), 5)
+    axes.grid(alpha=0.25)
     width = 0.8 / len(rows)
     for index, row in enumerate(rows):
         at = np.arange(len(classes)) - 0.4 + (index + 0.5) * width
@@ -91,11 +94,3 @@ def style(index: int) -> dict:
     return dict(
         marker=markers[index % len(markers)], markersize=5, capsize=3, linewidth=1, elinewidth=0.8
     )
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.grid(alpha=0.25)
-    return figure, axes

@@ -1,0 +1,108 @@
+"""What the values of ``model.local`` may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..local_heads.image_target import check_image_range
+from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
+
+RECOMPUTE = ('none', 'cheap', 'units', 'auto')
+
+
+def check_types(settings: Mapping[str, Any], heads: Any) -> None:
+    """Check the values of ``model.local``, those that are None left out.
+
+    Args:
+        settings: By key.
+        heads: Its local heads, words replaced by what they stand for.
+
+    Raises:
+        TypeError: A value is of the wrong type.
+        ValueError: A value is no valid one.
+    """
+    check_cap(settings.get('memory_cap', SMALLEST_CAP))
+    _check_margin(settings.get('memory_margin', 0))
+    num_modules = settings.get('num_modules', 1)
+    if not isinstance(num_modules, int) or isinstance(num_modules, bool):
+        raise TypeError(f'local.num_modules must be an int, got {num_modules!r}')
+    for key in ('warm_start', 'channels_last', 'update_per_module', 'chunked_losses'):
+        if not isinstance(settings.get(key, False), bool):
+            raise TypeError(f'local.{key} must be True or False, got {settings[key]!r}')
+    _check_offload(settings.get('offload', False))
+    _check_recompute(settings, settings.get('recompute', 'none'))
+    _check_compile(settings)
+    interval = settings.get('balance_interval', 1)
+    if type(interval) is not int or interval < 1:
+        raise TypeError(f'local.balance_interval must be an int of at least 1, got {interval!r}')
+    check_image_range(settings.get('image_range'), 'local.image_range')
+    for key in ('schedule', 'context'):
+        if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
+            raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')
+    _check_lists(settings, heads)
+
+
+def _check_compile(settings: Mapping[str, Any]) -> None:
+    compile_setting = settings.get('compile', False)
+    if compile_setting is not False and settings.get('recompute', 'none') != 'none':
+        raise ValueError('local.compile and local.recompute exclude each other')
+    if not isinstance(compile_setting, (bool, Mapping)):
+        raise TypeError(
+            'local.compile must be True, False or a dict of torch.compile arguments, '
+            f'got {compile_setting!r}'
+        )
+    arguments = compile_setting if isinstance(compile_setting, Mapping) else {}
+    share = arguments.get('activation_memory_budget')
+    if share is not None and not (isinstance(share, (int, float)) and 0 <= share <= 1):
+        raise ValueError(
+            'local.compile.activation_memory_budget must be a share of 0 to 1 of what a module '
+            f'saves, got {share!r}'
+        )
+
+
+def _check_lists(settings: Mapping[str, Any], heads: Any) -> None:
+    names = settings.get('may_thaw', ())
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f'local.may_thaw must be a list of names, got {names!r}')
+    boundaries = settings.get('boundaries', ())
+    if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
+        raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')
+    is_list = isinstance(heads, Sequence) and not isinstance(heads, str)
+    if not is_list or not all(isinstance(head, Mapping) and 'type' in head for head in heads):
+        raise TypeError(f'local.heads must be a list of dicts with a type each, got {heads!r}')
+    if not heads:
+        raise ValueError('local.heads must hold at least one head: a local module needs a loss')
+
+
+def _check_margin(margin: Any) -> None:
+    try:
+        size = parse_bytes(margin)
+    except ValueError as error:
+        raise ValueError(f'local.memory_margin: {error}') from error
+    if isinstance(margin, bool) or size < 0:
+        raise ValueError(f"local.memory_margin must be a size as '1.25GiB', got {margin!r}")
+
+
+def _check_offload(offload: Any) -> None:
+    is_list = isinstance(offload, Sequence) and not isinstance(offload, str)
+    if isinstance(offload, bool) or (is_list and all(type(i) is int and i >= 0 for i in offload)):
+        return
+    raise TypeError(
+        'local.offload must be True, False or a list of numbers of modules, as [0, 1], '
+        f'got {offload!r}'
+    )
+
+
+def _check_recompute(settings: Mapping[str, Any], recompute: Any) -> None:
+    if isinstance(recompute, Sequence) and not isinstance(recompute, str):
+        if 'boundaries' not in settings:
+            raise ValueError(
+                'a list in local.recompute goes with local.boundaries, which are unset'
+            )
+        return
+    if recompute not in RECOMPUTE:
+        raise ValueError(
+            f'local.recompute must be one of {", ".join(RECOMPUTE)}, or a list of groups, '
+            f'got {recompute!r}'
+        )
