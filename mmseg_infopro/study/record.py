@@ -7,7 +7,7 @@ import json
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,22 @@ COUNTS = 'counts'
 """Folder in a run's work dir with what :class:`ImageCountsMetric` writes."""
 NOT_COMPARED = ('work_dir', 'load_from', 'resume', 'launcher', 'seed', 'randomness')
 """Keys of a config that its digest leaves out."""
+PLACES = ('data_root', 'counts_dir', 'num_workers', 'persistent_workers')
+"""Keys, wherever they stand, that say where data lies and who loads it."""
 
 
-def make_record(bed: Bed, run: Run, work_dir: Path, code: str) -> dict[str, Any]:
+def what_trains(options: Sequence[str]) -> list[str]:
+    """Return those of some ``--cfg-options`` that change what is trained, in order."""
+    return sorted(
+        option
+        for option in options
+        if option.partition('=')[0].rpartition('.')[2] not in (*PLACES, *NOT_COMPARED)
+    )
+
+
+def make_record(
+    bed: Bed, run: Run, work_dir: Path, code: str, options: Sequence[str]
+) -> dict[str, Any]:
     """Return a finished run's record; but for ``timing`` and ``machine`` a seed determines it.
 
     Args:
@@ -33,6 +46,7 @@ def make_record(bed: Bed, run: Run, work_dir: Path, code: str) -> dict[str, Any]
         run: Of the bed.
         work_dir: Of the run.
         code: Of which state of the project it is, see :func:`code_state`.
+        options: That the run was given, the bed's included.
 
     Raises:
         ValueError: The run left no counts of its last validation.
@@ -52,6 +66,7 @@ def make_record(bed: Bed, run: Run, work_dir: Path, code: str) -> dict[str, Any]
         **_under_cap(run, cfg),
         code=code,
         config=digest(cfg),
+        options=what_trains(options),
         boundaries=list(cfg.model.local.boundaries) if is_local(cfg.model) else [],
         iterations=last,
         batch_size=shape.batch_size,
@@ -80,9 +95,8 @@ def digest(cfg: Config) -> str:
 
 
 def _without_places(value: Any) -> Any:
-    places = ('data_root', 'counts_dir', 'num_workers', 'persistent_workers')
     if isinstance(value, Mapping):
-        return {str(key): _without_places(item) for key, item in value.items() if key not in places}
+        return {str(key): _without_places(item) for key, item in value.items() if key not in PLACES}
     if isinstance(value, (list, tuple)):
         return [_without_places(item) for item in value]
     return value

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..files.whole import write_whole
 from .bed import Bed, Run
-from .record import COUNTS, code_state, make_record
+from .record import COUNTS, code_state, make_record, what_trains
 
 CAPS = 'caps'
 """Folder of the records of runs under a cap, in that of their bed."""
@@ -53,8 +53,22 @@ class Study:
         return [f'{key}={value}' for key, value in self.bed.options.items()] + [*self.options]
 
     def is_finished(self, run: Run) -> bool:
-        """Whether a run's record is there."""
-        return self.record_file(run).is_file()
+        """Whether a run's record is there.
+
+        Raises:
+            ValueError: It is of a run with other options.
+        """
+        file = self.record_file(run)
+        if not file.is_file():
+            return False
+        made, wanted = json.loads(file.read_text())['options'], what_trains(self.all_options())
+        if made != wanted:
+            differ = sorted({*made} ^ {*wanted})
+            raise ValueError(
+                f'{file} is the record of a run with other options, which differ in '
+                f'{", ".join(differ)}: use another bed, or move the record away'
+            )
+        return True
 
     def command(self, run: Run) -> list[str]:
         """Return the command line of a run; one that was begun goes on from its checkpoint."""
@@ -111,7 +125,9 @@ def run_all(
                 try:
                     if process.returncode != 0:
                         raise ValueError(last_line(study.work_dir(run)))
-                    record = make_record(study.bed, run, study.work_dir(run), code)
+                    record = make_record(
+                        study.bed, run, study.work_dir(run), code, study.all_options()
+                    )
                     write_record(study.record_file(run), record)
                 except (OSError, ValueError) as error:  # the others go on
                     failed.append(run)

@@ -1,0 +1,34 @@
+"""Which runs of a study are made, and which are there."""
+
+import json
+
+import pytest
+
+from mmseg_infopro.report.way import Way
+from mmseg_infopro.study.bed import Bed, Run
+from mmseg_infopro.study.record import what_trains
+from mmseg_infopro.study.running import Study
+
+RUN = Run(Way('e2e'), 0)
+
+
+def study(folder, *options):
+    bed = Bed(folder, 'config.py', {}, {'train_cfg.val_interval': 5})
+    return Study(bed, folder, folder, options)
+
+
+def test_where_data_lies_does_not_change_what_is_trained():
+    options = ['optim_wrapper.optimizer.lr=0.1', 'train_dataloader.dataset.data_root=elsewhere']
+    assert what_trains([*options, 'train_dataloader.num_workers=0', 'a.b=1']) == [
+        'a.b=1',
+        'optim_wrapper.optimizer.lr=0.1',
+    ]
+
+
+def test_a_record_of_other_options_is_no_finished_run(tmp_path):
+    assert not study(tmp_path).is_finished(RUN)
+    record = dict(options=['train_cfg.val_interval=5'])
+    (tmp_path / f'{RUN.name}.json').write_text(json.dumps(record))
+    assert study(tmp_path, 'val_dataloader.dataset.data_root=elsewhere').is_finished(RUN)
+    with pytest.raises(ValueError, match=r'with other options, which differ in train_cfg.max_it'):
+        study(tmp_path, 'train_cfg.max_iters=9').is_finished(RUN)
