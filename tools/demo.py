@@ -11,7 +11,6 @@ import argparse
 import io
 import logging
 import sys
-import warnings
 from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
@@ -25,23 +24,23 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-warnings.filterwarnings('ignore')
-
-from mmseg_infopro.commands import command, progress_bar  # noqa: E402
-from mmseg_infopro.config.edit import set_partition  # noqa: E402
-from mmseg_infopro.config.read import read_config  # noqa: E402
-from mmseg_infopro.config.resolve import resolve  # noqa: E402
-from mmseg_infopro.config.step import config_peak  # noqa: E402
-from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree  # noqa: E402
-from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores  # noqa: E402
-from mmseg_infopro.datasets.streets import StreetSettings, write_streets  # noqa: E402
-from mmseg_infopro.files.outputs import check_folder  # noqa: E402
-from mmseg_infopro.hooks import signals_noted  # noqa: E402
-from mmseg_infopro.hooks.pictures import comparison_figure, make_example  # noqa: E402
-from mmseg_infopro.measure.sizes import table_unit  # noqa: E402
-from mmseg_infopro.report.figures import save_figure  # noqa: E402
-from mmseg_infopro.run.training import prepare_training  # noqa: E402
-from mmseg_infopro.run.work_dir import own_work_dir  # noqa: E402
+from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.config.edit import set_partition
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.resolve import resolve
+from mmseg_infopro.config.step import config_peak
+from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
+from mmseg_infopro.datasets.label_statistics import class_counts, constant_prediction_scores
+from mmseg_infopro.datasets.streets import StreetSettings, write_streets
+from mmseg_infopro.files.outputs import check_folder
+from mmseg_infopro.hooks import signals_noted
+from mmseg_infopro.hooks.pictures import comparison_figure, make_example
+from mmseg_infopro.measure.sizes import table_unit
+from mmseg_infopro.report.figures import save_figure
+from mmseg_infopro.run.console import ConsoleHandler
+from mmseg_infopro.run.runner import InfoProRunner
+from mmseg_infopro.run.training import prepare_training
+from mmseg_infopro.run.work_dir import own_work_dir
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 CONFIG = CONFIGS / 'streets/infopro_deeplabv3_r18.py'
@@ -97,11 +96,9 @@ def demo_config(args: argparse.Namespace) -> Config:
 
 def build_runner(cfg: Config) -> Runner:
     """Build a Runner whose log goes to its file, and to the console only what is a warning."""
-    with redirect_stdout(io.StringIO()):
-        runner = Runner.from_cfg(cfg)
+    runner = InfoProRunner.from_cfg(cfg)
     for handler in runner.logger.handlers:
-        if isinstance(handler, logging.StreamHandler) and not hasattr(handler, 'baseFilename'):
-            handler.setStream(sys.stdout)
+        if isinstance(handler, ConsoleHandler):
             handler.setLevel(logging.WARNING)
     return runner
 
