@@ -113,8 +113,10 @@ def dry_step_peak(*args: Any) -> PeakBytes:
 def disable_logging() -> Iterator[None]:
     """Silence mmengine's line per initialized parameter."""
     logging.disable(logging.INFO)
-    yield
-    logging.disable(logging.NOTSET)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def build(cfg: dict[str, Any], seed: int = 0) -> Any:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmseg_infopro.report import timing
@@ -81,7 +80,7 @@ def test_what_a_gpu_is_too_small_for_is_a_cell_of_the_table(
                 raise torch.cuda.OutOfMemoryError('CUDA out of memory')
             return int(6.78 * 2**20), int(8.91 * 2**20)
 
-    MMLogger.get_current_instance()  # a new one would ask for the GPU's number
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')  # a logger asks for the GPU's number
     monkeypatch.setattr(timing, 'real_config_step', Step)
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: None)
