@@ -151,6 +151,14 @@ def has_step_hooks(optimizer: Optimizer) -> bool:
     return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
+def overflow_of_step(optimizer: Optimizer) -> Tensor | None:
+    """Return, in a fused optimizer's step under loss scaling, 1 where gradients overflowed, else 0.
+
+    A tensor that nobody waits for; None for any other step, which is not called in that case.
+    """
+    return getattr(optimizer, 'found_inf', None)
+
+
 def allow_compiled_graphs(number: int) -> None:
     """Let torch.compile make at least so many graphs of a function before it gives up."""
     config = torch._dynamo.config

@@ -138,6 +138,20 @@ def test_hooks_on_an_optimizers_step_are_seen(register: str) -> None:
     assert upstream.has_step_hooks(optimizer)
 
 
+@pytest.mark.parametrize('gradient', [1.0, float('inf')])
+def test_a_fused_step_knows_of_an_overflow(gradient: float) -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([parameter], lr=0.1, fused=True)
+    seen: list[Any] = []
+    optimizer.register_step_post_hook(lambda own, *_: seen.append(upstream.overflow_of_step(own)))
+    parameter.grad = torch.full((2,), gradient)
+    scaler = torch.amp.GradScaler('cpu', init_scale=1.0)
+    scaler.scale(torch.ones(()))
+    scaler.step(optimizer)
+    optimizer.step()
+    assert [item if item is None else item.item() for item in seen] == [gradient > 1, None]
+
+
 def test_a_function_may_be_compiled_so_often() -> None:
     import torch._dynamo
 

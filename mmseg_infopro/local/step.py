@@ -21,7 +21,7 @@ from .modular import Modular
 from .processes import ALONE, Processes
 from .schedule import Pass
 from .schedule_checks import check_new_kind, kind_of_step
-from .update import module_updates
+from .update import ModuleUpdates, module_updates
 
 
 def local_train_step(
@@ -54,8 +54,27 @@ def local_train_step(
     with optim_wrapper.optim_context(model):
         data = model.data_preprocessor(data, True)
     passes = step_passes(model, optim_wrapper)
-    starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
     updates, followers = module_updates(model, optim_wrapper, passes), Followers(model)
+    with followers.watching(optim_wrapper):
+        log = _run_passes(model, data, optim_wrapper, processes, passes, updates)
+        # update_params is one backward pass and, when due, the update, with no place between them
+        # to finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
+        # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
+        optim_wrapper.update_params(log.total.clone().requires_grad_())
+    followers.follow()
+    return log.values()
+
+
+def _run_passes(
+    model: Modular,
+    data: dict[str, Any],
+    optim_wrapper: OptimWrapper,
+    processes: Processes,
+    passes: Sequence[Pass],
+    updates: ModuleUpdates | None,
+) -> StepLog:
+    """Run all passes of a step, forward and backward; their gradients are final at the end."""
+    starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
     log = StepLog()
     unaveraged: set[int] = set()
     for position, run in enumerate(passes):
@@ -72,7 +91,7 @@ def local_train_step(
             later = passes[position + 1 :]
             ending = set(run.modules) - {index for other in later for index in other.modules}
             unaveraged = unaveraged.union(run.modules) - ending
-            # Counted once for the whole step, below.
+            # Counted once for the whole step, by the caller.
             scaling = nullcontext() if updates is None else updates.scaling(run)
             with processes.averaging(ending), uncounted(optim_wrapper), scaling:
                 optim_wrapper.backward(optim_wrapper.scale_loss(loss))
@@ -87,12 +106,7 @@ def local_train_step(
     if updates is not None:
         updates.check()
     model.running_module = model.running_pass = None
-    # update_params is one backward pass and, when due, the update, with no place between them to
-    # finish gradients in. So it gets the total as a leaf: that counts the step, reaches no
-    # parameter, and leaves clipping, unscaling and accumulation to the wrapper.
-    optim_wrapper.update_params(log.total.clone().requires_grad_())
-    followers.follow()
-    return log.values()
+    return log
 
 
 class StepLog:

@@ -87,9 +87,14 @@ class MomentumHead(WrappingHead):
         ]
         return backbone.border_features(tree_unflatten(both, structure))
 
-    def follow(self, backbone: UnrolledBackbone) -> None:
-        """Begin with the backbone's weights, at the first call, or move the average once."""
-        self.ema.move(backbone, self.momentum if self.follows else 0.0)
+    def follow(self, backbone: UnrolledBackbone, was_updated: Tensor | None = None) -> None:
+        """Begin with the backbone's weights, at the first call, or move the average once.
+
+        Args:
+            backbone: Whose units are copied.
+            was_updated: A boolean, without which nothing moves.
+        """
+        self.ema.move(backbone, self.momentum if self.follows else 0.0, was_updated)
         if not self.follows:
             theirs = backbone.state_dict()
             with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +37,22 @@ class UnitAverage(UnitCopy):
                 layer.register_buffer(name, parameter.detach())
 
     @torch.no_grad()
-    def move(self, backbone: UnrolledBackbone, momentum: float) -> None:
-        """Set each parameter to ``momentum`` times itself plus the rest of the backbone's."""
+    def move(
+        self, backbone: UnrolledBackbone, momentum: float, was_updated: Tensor | None = None
+    ) -> None:
+        """Set each parameter to ``momentum`` times itself plus the rest of the backbone's.
+
+        Args:
+            backbone: With the units.
+            momentum: From 0 to 1.
+            was_updated: A boolean; where it is False nothing moves, and the host need not know.
+        """
         own, others = dict(self.parts.named_buffers()), dict(backbone.named_parameters())
         for name in self.averaged:
-            own[name].lerp_(others[name], 1 - momentum)
+            share: Any = 1 - momentum
+            if was_updated is not None:
+                share = share * was_updated.to(own[name])
+            own[name].lerp_(others[name], share)
 
 
 class BufferedNorm(nn.Module):

@@ -98,8 +98,8 @@ def stop_at(formula, index):
     return stop(state)
 
 
-def train(model, steps=range(3), **kwargs):
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), **kwargs)
+def train(model, steps=range(3), lr=0.1, fused=False, **kwargs):
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=lr, fused=fused), **kwargs)
     weights = []
     for step in steps:
         model.train_step(batch(size=32, seed=step), wrapper)
@@ -107,11 +107,12 @@ def train(model, steps=range(3), **kwargs):
     return weights
 
 
+@pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('local', [{}, dict(update_per_module=True)])
-def test_the_average_follows_each_update(local):
+def test_the_average_follows_each_update(local, fused):
     model = build(config('resnet', 2, **local))
     expected = {n: p.detach().clone() for n, p in model.backbone.layer3[0].named_parameters()}
-    for weights in train(model):
+    for weights in train(model, lr=100, fused=fused):
         expected = {n: 0.995 * e + 0.005 * weights[n] for n, e in expected.items()}
     check_average(model, expected)
     own = dict(head_of(model).lb.parts.layer3[0].named_parameters())
@@ -133,13 +134,18 @@ def test_the_average_moves_once_per_update():
     check_average(model, expected)
 
 
+@pytest.mark.parametrize('fused', [False, True])
 @pytest.mark.parametrize('wrapper', [CpuAmpOptimWrapper, CpuLocalAmpOptimWrapper])
-def test_the_average_stays_where_an_overflow_skips_the_update(wrapper):
+def test_the_average_stays_where_an_overflow_skips_the_update(wrapper, fused):
     model = build(config('resnet', 2, update_per_module=True))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    model.train_step(batch(), CpuAmpOptimWrapper(optimizer=optimizer))
+    optimizer = torch.optim.SGD(model.parameters(), lr=100, fused=fused)
+    weight = model.backbone.layer3[0].conv1.weight
+    begun = weight.detach().clone()
+    model.train_step(batch(), wrapper(optimizer=optimizer))
     average = deepcopy(head_of(model).ema.state_dict())
-    model.backbone.layer3[0].conv1.weight.register_hook(lambda gradient: gradient / 0)
+    expected = 0.995 * begun + 0.005 * weight
+    torch.testing.assert_close(average['parts.layer3.0.conv1.weight'], expected)
+    weight.register_hook(lambda gradient: gradient / 0)
     model.train_step(batch(), wrapper(optimizer=optimizer))
     assert all(
         torch.equal(v, average[n])
