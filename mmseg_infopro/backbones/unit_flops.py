@@ -22,7 +22,7 @@ class UnitFlops:
 
     def __init__(self, backbone: UnrolledBackbone, in_channels: int) -> None:
         self._backbone = backbone
-        self._in_channels = in_channels
+        self.in_channels = in_channels
 
     @cached_property
     def by_name(self) -> dict[str, int]:
@@ -31,7 +31,7 @@ class UnitFlops:
         backbone.train()
         flops = {}
         with mode, torch.no_grad(), UpperBounds():
-            state = torch.empty(BATCH_SIZE, self._in_channels, *backbone.example_size())
+            state = torch.empty(BATCH_SIZE, self.in_channels, *backbone.example_size())
             for unit in backbone.units():
                 with FlopCounterMode(display=False) as counter:
                     state = unit.apply(backbone, state)

@@ -91,9 +91,11 @@ class FittedReconstructionHead(BaseModule):
         return self(inputs).sigmoid()
 
     @staticmethod
-    def weights(in_channels: int, channels: int, stride: float, num_classes: int) -> int:
+    def weights(
+        in_channels: int, channels: int, stride: float, num_classes: int, image_channels: int
+    ) -> int:
         """Return the multiplications per pixel of its own, which are its convolutions' weights."""
-        return in_channels * channels + channels * 3 * _upscale(stride) ** 2
+        return in_channels * channels + channels * image_channels * _upscale(stride) ** 2
 
 
 def _upscale(stride: float) -> int:

@@ -56,6 +56,8 @@ class FittedTaskHead(ReducedLabels):
         return self.cls_seg(self.mix(self.narrow([inputs[i] for i in index])))
 
     @staticmethod
-    def weights(in_channels: int, channels: int, stride: float, num_classes: int) -> int:
+    def weights(
+        in_channels: int, channels: int, stride: float, num_classes: int, image_channels: int
+    ) -> int:
         """Return the multiplications per pixel of its own, which are its convolutions' weights."""
         return in_channels * channels + 9 * channels**2 + channels * num_classes

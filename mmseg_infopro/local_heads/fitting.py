@@ -27,7 +27,9 @@ class FittedHead(Protocol):
     enough_channels: tuple[int, int]
 
     @staticmethod
-    def weights(in_channels: int, channels: int, stride: float, num_classes: int) -> int:
+    def weights(
+        in_channels: int, channels: int, stride: float, num_classes: int, image_channels: int
+    ) -> int:
         """Return the multiplications per pixel of its own."""
 
 
@@ -81,7 +83,9 @@ def fit(head_class: FittedHead, border: Border, num_classes: int, share: float) 
         if found and stride == found[-1].stride:
             continue
         for channels in reversed(WIDTHS):
-            weights = head_class.weights(in_channels, channels, stride, num_classes)
+            weights = head_class.weights(
+                in_channels, channels, stride, num_classes, border.flops.in_channels
+            )
             part = 2 * weights / stride**2 / border.flops.per_pixel
             if part <= share or channels == WIDTHS[0]:
                 break

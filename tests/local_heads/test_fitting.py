@@ -59,6 +59,24 @@ def test_heads_stay_within_their_share_of_the_flops_at_stride_8_or_coarser(netwo
         assert logits[1].shape[-1] == logits[1].shape[-2] <= 512 / 4
 
 
+def test_what_is_rebuilt_has_the_channels_of_the_image():
+    """FLOPs as torch counts them are those that the width was chosen by."""
+    cfg = model_config(local=dict(boundaries=['layer2.1'], heads='fitted'))
+    cfg['backbone']['in_channels'] = 12
+    cfg['data_preprocessor'].update(mean=None, std=None, bgr_to_rgb=False)
+    model = build(cfg)
+    trace = trace_backbone(model.backbone, 12)
+    (border,) = borders_of(model.backbone, trace, ['layer2.1'], 12)
+    head = model.border_heads(0)[1]
+    found = fit_of(dict(type='FittedReconstructionHead'), border, model.head_defaults())
+    (shape,) = border.shapes
+    size = round(256 / shape.stride)
+    with FlopCounterMode(display=False) as counter:
+        assert head([torch.randn(1, shape.channels, size, size)]).shape[1] == 12
+    counted = counter.get_total_flops() / 256**2 / border.flops.per_pixel
+    assert found.share == pytest.approx(counted)
+
+
 def test_a_wider_share_makes_wider_heads():
     found, defaults = borders('stdc')
     kind = dict(type='FittedTaskHead')
