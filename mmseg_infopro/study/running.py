@@ -14,6 +14,7 @@ from typing import Any
 
 from ..files.whole import write_whole
 from .bed import Bed, Run
+from .child import ends_with_parent
 from .record import COUNTS, code_state, make_record, what_trains
 
 CAPS = 'caps'
@@ -168,6 +169,7 @@ def _start(study: Study, run: Run) -> subprocess.Popen:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's Ctrl-C stops the study, and that its runs
+            preexec_fn=ends_with_parent(),
         )
 
 

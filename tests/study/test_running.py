@@ -1,11 +1,17 @@
 """Which runs of a study are made, and which are there."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
 from mmseg_infopro.report.way import Way
 from mmseg_infopro.study.bed import Bed, Run
+from mmseg_infopro.study.child import ends_with_parent
 from mmseg_infopro.study.record import what_trains
 from mmseg_infopro.study.running import Study
 
@@ -32,3 +38,29 @@ def test_a_record_of_other_options_is_no_finished_run(tmp_path):
     assert study(tmp_path, 'val_dataloader.dataset.data_root=elsewhere').is_finished(RUN)
     with pytest.raises(ValueError, match=r'with other options, which differ in train_cfg.max_it'):
         study(tmp_path, 'train_cfg.max_iters=9').is_finished(RUN)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux tells a process of such an end')
+def test_a_run_does_not_outlive_a_study_that_was_killed():
+    read, write = os.pipe()
+    study = os.fork()
+    if study == 0:
+        run = subprocess.Popen(['nice', 'sleep', '60'], preexec_fn=ends_with_parent())
+        os.write(write, str(run.pid).encode())
+        signal.pause()
+    run = int(os.read(read, 20))
+    os.kill(study, signal.SIGKILL)
+    os.waitpid(study, 0)
+    deadline = time.monotonic() + 30
+    while state_of(run) not in ('Z', ''):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def state_of(process):
+    """Return the letter of a process's state; nothing if there is none."""
+    try:
+        with open(f'/proc/{process}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0]
+    except FileNotFoundError:
+        return ''
