@@ -9,7 +9,7 @@ import tempfile
 import time
 import traceback
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -138,14 +138,22 @@ def _log_traceback(logger: logging.Logger, error: Exception) -> None:
 PICTURES = ('.png', '.svg', '.pdf')
 
 
-def check_outputs(json: Path | None, picture: Path | None = None) -> None:
+def check_outputs(
+    json: Path | None, picture: Path | None = None, *, inputs: Iterable[str | Path] = ()
+) -> None:
     """Check that the files of a command's ``--json`` and ``--picture`` can be written.
+
+    Args:
+        json: None writes none.
+        picture: None draws none.
+        inputs: What the command reads, as its config, and must not replace.
 
     Raises:
         ValueError: They cannot, or pictures are not of this kind.
     """
-    check_output('--json', json)
-    check_output('--picture', picture, PICTURES)
+    read = [Path(file) for file in inputs]
+    check_output('--json', json, inputs=read)
+    check_output('--picture', picture, PICTURES, inputs=read)
     check_distinct(json=json, picture=picture)
 
 

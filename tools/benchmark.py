@@ -87,7 +87,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     for option in ('steps', 'rounds'):
         if getattr(args, option) < 1:
             raise ValueError(f'--{option} must be at least 1, got {getattr(args, option)}')
-    check_outputs(args.json, args.picture)
+    check_outputs(args.json, args.picture, inputs=[args.config])
 
 
 def benchmark(cfg: Config, args: argparse.Namespace) -> Report:

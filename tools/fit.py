@@ -206,7 +206,7 @@ def main() -> None:
     margin = parse_bytes(args.margin)
     if parse_share(args.cap) is None and parse_bytes(args.cap) <= margin:
         raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
-    check_outputs(args.json)
+    check_outputs(args.json, inputs=[args.config])
     check_config_output('--out', args.out, args.config, force=args.force)
     check_distinct(json=args.json, out=args.out)
     base = read_config(args.config, args.cfg_options)

@@ -125,7 +125,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 @command
 def main() -> None:
     args = parse_args()
-    check_outputs(args.json, args.picture)
+    check_outputs(args.json, args.picture, inputs=[args.config])
     cfg = apply_method(
         read_config(args.config, args.cfg_options), args.method, args.recipe, args.heads
     )

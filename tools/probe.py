@@ -26,13 +26,20 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from rich.console import Console
 
-from mmseg_infopro.commands import check_outputs, command, config_parser, progress_bar
+from mmseg_infopro.commands import (
+    PICTURES,
+    check_outputs,
+    command,
+    config_parser,
+    progress_bar,
+)
 from mmseg_infopro.config.build import build_model, is_local
 from mmseg_infopro.config.localize import localize
 from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.datasets import check_data
+from mmseg_infopro.files.outputs import check_distinct, check_output
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.hooks.pictures import comparison_figure, make_example
 from mmseg_infopro.hooks.pictures_hook import evenly_spaced
@@ -87,8 +94,10 @@ def read_probed(file: Path) -> ProbedCheckpoint:
 @command
 def main() -> None:
     args, console = parse_args(), Console()
-    check_outputs(args.json, args.picture)
-    check_outputs(None, args.reconstructions)
+    inputs = [args.config, args.checkpoint, *args.others]
+    check_outputs(args.json, args.picture, inputs=inputs)
+    check_output('--reconstructions', args.reconstructions, PICTURES, inputs=inputs)
+    check_distinct(picture=args.picture, reconstructions=args.reconstructions)
     for option in ('iters', 'images'):
         value = getattr(args, option)
         if value is not None and value < 1:

@@ -76,7 +76,9 @@ def print_metrics(metrics: dict[str, float], mode: str) -> None:
 @command
 def main() -> None:
     args = parse_args()
-    check_output('--out', args.out, makes_folder=True, inputs=[Path(args.checkpoint)])
+    check_output(
+        '--out', args.out, makes_folder=True, inputs=[Path(args.checkpoint), Path(args.config)]
+    )
     cfg = read_config(args.config, args.cfg_options)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher

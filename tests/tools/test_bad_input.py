@@ -36,6 +36,30 @@ def test_it_is_one_sentence(run, config, command, arguments, message):
     assert error.count('error: ') == 1
 
 
+PROBE = ('probe', 'no.pth', '--with', 'other.json')
+
+
+@pytest.mark.parametrize(
+    ('command', 'option', 'name'),
+    [
+        (BENCHMARK, '--json', 'tiny.py'),
+        (FIT, '--json', 'tiny.py'),
+        (MEMORY, '--json', 'tiny.py'),
+        (PROBE, '--json', 'tiny.py'),
+        (PROBE, '--json', 'other.json'),
+        (PROBE, '--json', 'no.pth'),
+        (('test', 'no.pth'), '--out', 'tiny.py'),
+    ],
+)
+def test_no_command_replaces_what_it_reads(run, config, tmp_path, command, option, name):
+    (tmp_path / 'no.pth').touch()
+    (tmp_path / 'other.json').write_text('{}')
+    (tool, *own), before = command, config.read_text()
+    error = run(tool, config, *own, option, name).error
+    assert f'{option} {name} is what the command reads; name another file' in error
+    assert config.read_text() == before
+
+
 @pytest.mark.parametrize('tool', ['benchmark', 'fit', 'localize', 'memory', 'train'])
 def test_the_help_has_every_recipe(run, tool):
     outcome = run(tool, '--help')
