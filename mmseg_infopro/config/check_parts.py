@@ -13,8 +13,9 @@ from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.registry import MODELS, Registry
 from mmengine.runner import Runner
 from mmseg.evaluation import IoUMetric
-from mmseg.registry import TRANSFORMS
+from mmseg.registry import OPTIMIZERS, TRANSFORMS
 
+from ..local.eight_bit import needed_package
 from ..local_heads.arguments import constructor_arguments
 from .parts import Part
 from .trial import try_part
@@ -58,6 +59,9 @@ def find_type(part: Part) -> Callable[..., Any]:
         raise ValueError(f'{part.place} has no type: it must be a dict(type=..., ...)')
     found = part.registry.get(kind) if isinstance(kind, str) else kind
     if not callable(found):
+        needed = needed_package(kind) if part.registry is OPTIMIZERS else None
+        if needed is not None:
+            raise ValueError(f'{part.place}: {needed}')
         near = get_close_matches(str(kind), registered(part.registry), 1)
         hint = f'did you mean {near[0]}, or ' if near else ''
         raise ValueError(

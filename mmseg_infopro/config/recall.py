@@ -27,7 +27,7 @@ REGISTRIES = (
     *(SCHEDULES, CONTEXTS),
 )
 """Of what a type in a config may name."""
-PACKAGES = (OWN, 'mmseg', 'mmengine', 'mmcv', 'mmpretrain', 'timm', 'bitsandbytes')
+PACKAGES = (OWN, 'mmseg', 'mmengine', 'mmcv', 'mmpretrain', 'timm', 'bitsandbytes', 'torchao')
 """Whose files measurements depend on; of torch it is the version."""
 
 

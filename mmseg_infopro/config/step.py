@@ -17,16 +17,20 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..local.clock import at_iteration
+from ..local.eight_bit import needed_package
 from ..local.settings import LocalSettings
 from ..local.thaw import thaw
 from ..local.update import obstacles
 from ..local_heads.arguments import constructor_arguments
 from ..local_heads.bounded_loss import bound_losses
+from ..measure.dry_optimizers import with_dry_optimizer
 from ..measure.dry_step import DRY_WRAPPERS, autocast_dtype, dry_steps, without_accelerator
+from ..measure.fake import UpperBounds
 from ..measure.peaks import DryStep, PeakBytes
 from ..measure.tracker import Watch
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
+from ..upstream import FakeTensorMode
 from .build import build_model, model_class
 from .explain import explained_failure
 from .pipelines import as_size, largest, training_size, training_transforms
@@ -34,6 +38,9 @@ from .places import named
 from .pretrained import without_pretrained
 from .recall import recalled
 from .walk import type_name
+
+LARGE = (1024, 1024)
+"""A parameter of many values."""
 
 
 def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
@@ -141,22 +148,33 @@ def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
     return not obstacles(OPTIM_WRAPPERS.build({**default, **without_accelerator(wrapper_cfg)}))
 
 
-def optimizer_copies(wrapper: Mapping[str, Any]) -> int:
-    """Return how many times a parameter's bytes stay in memory: itself and the optimizer's."""
+def optimizer_copies(wrapper: Mapping[str, Any]) -> float:
+    """Return how many times a parameter's bytes stay in memory: itself and the optimizer's.
+
+    That of a large one: optimizers of 8 bits keep small ones in full.
+    """
     if 'optimizer' not in wrapper:
-        return 2
-    optimizer = _small_optimizer(wrapper)
-    (parameter,) = optimizer.param_groups[0]['params']
-    parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    kept = optimizer.state[parameter].values()
-    return 1 + sum(torch.is_tensor(v) and v.shape == parameter.shape for v in kept)
+        return 2.0
+    with FakeTensorMode(), UpperBounds():
+        optimizer = _small_optimizer(with_dry_optimizer(wrapper), LARGE)
+        (parameter,) = optimizer.param_groups[0]['params']
+        parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        kept = [value for value in optimizer.state[parameter].values() if torch.is_tensor(value)]
+        return round(1 + sum(value.nbytes for value in kept) / parameter.nbytes, 3)
 
 
-def _small_optimizer(wrapper: Mapping[str, Any]) -> Optimizer:
-    """Return a config's optimizer, of one small parameter; SGD where it names none."""
-    parameter = nn.Parameter(torch.zeros(2, 3))
+def _small_optimizer(wrapper: Mapping[str, Any], shape: tuple[int, int] = (2, 3)) -> Optimizer:
+    """Return a config's optimizer, of one parameter; SGD where it names none.
+
+    Raises:
+        ValueError: It comes with a package that is not there.
+    """
+    parameter = nn.Parameter(torch.zeros(shape))
     kind = wrapper.get('optimizer', dict(type='SGD', lr=0.1))
+    needed = needed_package(kind.get('type'))
+    if needed is not None:
+        raise ValueError(f'optim_wrapper.optimizer: {needed}')
     return OPTIMIZERS.build({**kind, 'params': [parameter]})
 
 

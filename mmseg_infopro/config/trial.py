@@ -25,7 +25,7 @@ from ..measure.dry_step import without_accelerator
 from .parts import Part
 from .places import named
 
-OURS = ('mmengine', 'mmcv', 'mmseg', 'mmseg_infopro', 'torch')
+OURS = ('mmengine', 'mmcv', 'mmseg', 'mmseg_infopro', 'torch', 'bitsandbytes')
 """Packages whose constructors are known to have no other effect."""
 NEEDS_A_RUN = ('VisualizationHook', 'PicturesHook')
 EPOCH_LENGTH = 1000

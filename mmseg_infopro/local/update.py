@@ -13,7 +13,9 @@ from mmengine.optim import AmpOptimWrapper, ApexOptimWrapper, OptimWrapper
 from torch import nn
 from torch.optim import Optimizer
 
+from ..measure.dry_optimizers import DryAdam8bit
 from ..upstream import accumulative_counts, has_step_hooks
+from .eight_bit import updates_each_alone
 from .modular import Modular
 from .scaling import ScaledModules
 from .schedule import Pass
@@ -57,7 +59,7 @@ class ModuleUpdates:
 
     Args:
         model: Whose ``unshared_parameters`` may be updated early.
-        optimizer: One of :data:`SEPARABLE`.
+        optimizer: One of :data:`SEPARABLE`, or of :mod:`.eight_bit`.
         scales: Scales the modules' losses, if anything does.
         passes: Of the step; those of modules alone, one after the other, if not given.
     """
@@ -184,10 +186,15 @@ def obstacles(optim_wrapper: Any) -> list[str]:
         'gradient clipping': bool(optim_wrapper.clip_grad_kwargs),
         'loss scaling by one scale, which LocalAmpOptimWrapper has for each module': one_scale,
         'gradient accumulation': accumulative_counts(optim_wrapper) > 1,
-        f'the optimizer {type(optimizer).__name__}': type(optimizer) not in SEPARABLE,
+        f'the optimizer {type(optimizer).__name__}': not _is_separable(optimizer),
         "hooks on the optimizer's step": has_step_hooks(optimizer),
     }
     return [obstacle for obstacle, stands in found.items() if stands]
+
+
+def _is_separable(optimizer: Optimizer) -> bool:
+    kind = type(optimizer)
+    return kind in (*SEPARABLE, DryAdam8bit) or updates_each_alone(optimizer)
 
 
 def scales_loss(optim_wrapper: Any) -> bool:

@@ -19,6 +19,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch.nn import Parameter
 
 from ..upstream import FakeTensorMode
+from .dry_optimizers import with_dry_optimizer
 from .fake import UpperBounds, fake_copy
 from .gpu_rules import gpu_rules
 from .peaks import DryStep, PeakBytes
@@ -203,7 +204,8 @@ def dry_step_gradients(
 
 def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> OptimWrapper:
     with _silence():
-        optim_wrapper = build_optim_wrapper(model, without_accelerator(optim_wrapper_cfg))
+        wrapper_cfg = with_dry_optimizer(without_accelerator(optim_wrapper_cfg))
+        optim_wrapper = build_optim_wrapper(model, wrapper_cfg)
     for group in optim_wrapper.param_groups:
         # On a GPU torch updates all parameters at once by default, with temporaries for all.
         if group.get('foreach', False) is None and not group.get('fused'):

@@ -24,7 +24,7 @@ class StepShape:
         in_channels: Of an image.
         autocast: Precision of mixed-precision training.
         copies: How many times the bytes of a parameter are alive all the time: once, and once
-            more for each value that the optimizer keeps, as momentum.
+            more for each value that the optimizer keeps, as momentum; less in 8 bits.
         has_edges: Whether samples hold an edge map beside the label map.
     """
 
@@ -32,7 +32,7 @@ class StepShape:
     crop: tuple[int, int]
     in_channels: int = 3
     autocast: torch.dtype | None = None
-    copies: int = 2
+    copies: float = 2.0
     has_edges: bool = False
 
     @contextmanager

@@ -26,7 +26,7 @@ def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
     for end in ends:
         peaks.append(costs.head_gradients(plan) + costs.peak(plan.end, end))
         plan = costs.extend(plan, end)
-    return [peak + step.copies * plan.head_parameters for peak in peaks]
+    return [peak + round(step.copies * plan.head_parameters) for peak in peaks]
 
 
 def plan_boundaries(step: StepBytes, num_modules: int) -> list[str]:
@@ -166,7 +166,7 @@ class _SegmentCosts:
 
     def total(self, plan: _Plan) -> int:
         """Return the peak of a whole partition."""
-        return plan.peak + self.step.copies * plan.head_parameters
+        return plan.peak + round(self.step.copies * plan.head_parameters)
 
     def _has_heads(self, start: int, end: int) -> bool:
         is_tail = end == len(self.step.units)

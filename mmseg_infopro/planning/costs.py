@@ -77,7 +77,7 @@ class StepBytes:
         tail_heads: Peak of neck, decode head and the auxiliary heads that always train there.
         fixed: What is alive all the time: parameters, optimizer state, the batch.
         copies: How many times the bytes of a local head's parameters are alive all the time:
-            once, and once more for each value that the optimizer keeps of them.
+            once, and once more for each value that the optimizer keeps of them, less in 8 bits.
         group_size: Units that recompute together; 0 without recomputing.
         tail_gradients: Of the parameters of what ``tail_heads`` is the peak of.
         updates_per_module: Whether the gradients of a module are gone when the next one begins.
@@ -86,7 +86,7 @@ class StepBytes:
     units: tuple[UnitBytes, ...]
     tail_heads: int = 0
     fixed: int = 0
-    copies: int = 1
+    copies: float = 1.0
     group_size: int = 0
     tail_gradients: int = 0
     updates_per_module: bool = False

@@ -31,8 +31,7 @@ def plan_global_pass(
         replace(unit, ends_group=unit.ends_group or unit.name in ends) for unit in step.units
     )
     heads = sum(unit.head_parameters for unit in units if unit.name in ends)
-    whole = replace(
-        step, units=units, fixed=step.fixed + step.copies * heads, updates_per_module=False
-    )
+    fixed = step.fixed + round(step.copies * heads)
+    whole = replace(step, units=units, fixed=fixed, updates_per_module=False)
     plan = plan_recompute(whole, 1, cap)
     return None if plan is None else plan.groups

@@ -96,7 +96,7 @@ class _Modules:
         # Where the boundaries are is not known yet: as if all heads were the largest.
         largest = max(unit.head_parameters for unit in step.units)
         self.head_parameters = (num_modules - 1) * largest
-        self.cap = cap - step.fixed - step.copies * self.head_parameters
+        self.cap = cap - step.fixed - round(step.copies * self.head_parameters)
         self.gradients = self._sums('gradients')
         self.retained = self._sums('retained')
         self.auxiliary = self._sums('auxiliary')

@@ -74,8 +74,8 @@ def measure_step(
     return StepBytes(
         tuple(units),
         tail_heads,
-        fixed=shape.copies * num_bytes(model.parameters()) + num_bytes([run.image]),
-        copies=shape.copies,
+        fixed=round(shape.copies * num_bytes(model.parameters())) + num_bytes([run.image]),
+        copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
         tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),
         updates_per_module=updates_per_module,

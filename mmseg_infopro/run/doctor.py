@@ -15,14 +15,15 @@ from .. import __version__
 from ..dependencies import PROVIDERS
 from ..measure.sizes import format_bytes
 
+EIGHT_BIT = "'mmseg-infopro[eightbit]'"
 EXTRAS = {
     'tensorboard': ('tensorboard', 'TensorboardVisBackend'),
     'efficientnet_lite_pytorch': ('efficientnet-lite-pytorch', 'the backbone EfficientNetLite'),
     'timm': ('timm', 'the backbone TIMMBackbone'),
     'mmpretrain': ('onedl-mmpretrain or mmpretrain', 'ConvNeXt, PoolFormer, BEiT of mmpretrain'),
     'mmdet': ('onedl-mmdetection or mmdet', 'MaskFormer and Mask2Former'),
-    'bitsandbytes': ('bitsandbytes', 'optimizers of 8 bits on a GPU'),
-    'torchao': ('torchao', "torchao's optimizers of 8 bits"),
+    'bitsandbytes': (EIGHT_BIT, "bitsandbytes' optimizers of 8 bits"),
+    'torchao': (EIGHT_BIT, "torchao's optimizers of 8 bits"),
 }
 """Optional modules: what to install for each, and what needs it."""
 SMALLEST_TORCH = (2, 6)

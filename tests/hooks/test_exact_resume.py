@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mmengine.runner import Runner
+from mmseg.registry import OPTIMIZERS
+from torch.utils._pytree import tree_leaves
 
 from mmseg_infopro.run.checkpoints import check_checkpoint
 
@@ -41,6 +44,28 @@ def test_resumed_training_is_bit_identical(
     resumed = check_checkpoint(tmp_path / 'resumed' / 'iter_6.pth', for_resume=True)
     for part in ('state_dict', 'optimizer', 'param_schedulers', 'rng_state'):
         assert_equal(straight[part], resumed[part])
+
+
+@pytest.mark.parametrize('name', ['SGD8bit', 'AdamW8bit', 'torchao_AdamW8bit'])
+def test_optimizers_of_8_bits_resume_from_plain_tensors(
+    build_runner: BuildRunner, tmp_path: Path, name: str
+) -> None:
+    if OPTIMIZERS.get(name) is None:
+        pytest.skip("its package is no part of the tests' own: [eightbit]")
+    optimizer = dict(type=name, lr=0.01, **(dict(momentum=0.9) if name == 'SGD8bit' else {}))
+    run = partial(build_runner, optim_wrapper=dict(optimizer=optimizer))
+    with torch.compiler.set_stance('force_eager'):  # torchao would compile each update
+        run(tmp_path / 'straight').train()
+        middle = str(tmp_path / 'straight' / 'iter_3.pth')
+        run(tmp_path / 'resumed', load_from=middle, resume=True).train()
+    straight, resumed = (
+        check_checkpoint(tmp_path / folder / 'iter_6.pth', for_resume=True)
+        for folder in ('straight', 'resumed')
+    )
+    for part in ('state_dict', 'optimizer', 'param_schedulers'):
+        assert_equal(straight[part], resumed[part])
+    found = {value.dtype for value in tree_leaves(straight['optimizer']) if torch.is_tensor(value)}
+    assert torch.uint8 in found
 
 
 def test_validation_and_workers_do_not_change_training(
