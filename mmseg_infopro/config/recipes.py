@@ -87,7 +87,7 @@ def _runs_eagerly(cfg: Config) -> bool:
 LEVERS: dict[str, Lever] = {
     'chunked losses': Lever(
         "every decode head's softmax cross-entropy sample by sample, without full-size logits of "
-        'the batch',
+        "the batch; ASPP's branches one by one",
         TO_ROUNDING,
         {'model.local.chunked_losses': True},
     ),

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 
 from .arguments import constructor_arguments
 from .chunked_loss import ChunkedLoss, obstacle
+from .summed_aspp import SUMMED
 
 CHUNKED = 'Chunked'
 CALL_THE_PARENTS_LOSS = ('DAHead', 'EncHead', 'STDCHead')
@@ -30,10 +31,11 @@ def chunked_class(head: type) -> type | None:
     name = f'{CHUNKED}{head.__name__}'
     # Not by `get`, which makes mmengine's logger for what is missing: too early while we import.
     found = MODELS.module_dict.get(name)
-    if found is not None and found.__bases__[0] is head:
+    if found is not None and head in found.__bases__:
         return found
     doc = f':class:`{head.__module__}.{head.__name__}` with :class:`ChunkedLoss`.'
-    made = type(name, (head, ChunkedLoss), {'__module__': __name__, '__doc__': doc})
+    bases = (*SUMMED.get(head, ()), head, ChunkedLoss)
+    made = type(name, bases, {'__module__': __name__, '__doc__': doc})
     if found is None:
         MODELS.register_module(module=made)
         globals()[name] = made  # pickle finds a class by its name in its module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,6 +15,21 @@ from .function import recompute
 
 _ORDERS = (('conv', 'norm', 'act'), ('norm', 'act', 'conv'))
 """In which an activation never overwrites a layer's input, nor a convolution's output."""
+
+
+class RecomputesItself(nn.Module):
+    """A layer that makes again by itself what some of its parts leave.
+
+    Attributes:
+        recomputes: Whether it is to.
+    """
+
+    recomputes = False
+
+    @property
+    def recomputed_inside(self) -> Collection[str]:
+        """Return the names of these parts."""
+        raise NotImplementedError
 
 
 @contextmanager
@@ -35,28 +50,39 @@ def recomputing(modules: Iterable[nn.Module]) -> Iterator[None]:
         modules: Whose layers are meant. One that checkpoints a ``ConvModule`` by itself does not
             belong here: torch raises a ``CheckpointError`` where its second run differs.
     """
-    layers = dict.fromkeys(layer for module in modules for layer in _conv_modules(module))
+    found = dict.fromkeys(layer for module in modules for layer in _recomputing_layers(module))
+    layers = [layer for layer in found if isinstance(layer, ConvModule)]
+    others = [layer for layer in found if isinstance(layer, RecomputesItself)]
     before = {layer: vars(layer).get('forward') for layer in layers}
     try:
+        for other in others:
+            other.recomputes = True
         for layer in layers:
             # On the instance, which its call looks up first.
             layer.forward = partial(_recomputed, layer, layer.forward)
         yield
     finally:
+        for other in others:
+            vars(other).pop('recomputes', None)
         for layer, forward in before.items():
             vars(layer).pop('forward', None)
             if forward is not None:
                 layer.forward = forward
 
 
-def _conv_modules(module: nn.Module) -> Iterator[ConvModule]:
-    """Yield the outermost ``ConvModule`` layers that have something to recompute."""
+def _recomputing_layers(module: nn.Module) -> Iterator[ConvModule | RecomputesItself]:
+    """Yield the outermost layers that have something to recompute, or do so by themselves."""
     if isinstance(module, ConvModule):
         if _can_recompute(module):
             yield module
         return
-    for child in module.children():
-        yield from _conv_modules(child)
+    apart: Collection[str] = ()
+    if isinstance(module, RecomputesItself):
+        yield module
+        apart = module.recomputed_inside
+    for name, child in module.named_children():
+        if name not in apart:
+            yield from _recomputing_layers(child)
 
 
 def _can_recompute(layer: ConvModule) -> bool:
