@@ -24,7 +24,7 @@ from .resnet import (
 from .stdc import InfoProSTDCContextPathNet, InfoProSTDCNet
 from .swin import InfoProSwinTransformer
 from .timm_backbone import InfoProTIMMBackbone
-from .trace import BackboneTrace, FeatureShape, FeatureSize, trace_backbone
+from .trace import BackboneTrace, FeatureShape, FeatureSize, flops_per_pixel, trace_backbone
 from .twins import InfoProPCPVT, InfoProSVT
 from .unet import InfoProUNet
 from .unrolled import (
@@ -81,6 +81,7 @@ __all__ = [
     'Unit',
     'UnrolledBackbone',
     'boundary_names',
+    'flops_per_pixel',
     'identity',
     'numbered_emits',
     'owned_parameters',

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..measure.fake import UpperBounds, as_fake
+from ..measure.flops import FlopCounter
 from ..upstream import tree_leaves, tree_map, tree_map_only
-from .unrolled import Feature, UnrolledBackbone, numbered_emits
+from .unrolled import Feature, UnrolledBackbone, numbered_emits, owned_parameters
 
 FeatureSize = torch.Size | list[torch.Size]
 """Shape of a feature, or those of the tensors in its list."""
@@ -35,6 +36,7 @@ class BackboneTrace:
         borders: Shapes of the border features after each unit, by the unit's name.
         features: Shapes of the ``out_indices`` features.
         samples: The same features as shapes ``(B, C, H, W)``, of images of ``example_size``.
+        flops: Of the forward pass of each unit, on :data:`BATCH_SIZE` images of ``example_size``.
         states: What passes between units, as nests of sizes ``(B, C, H, W)`` or ``(B, N, C)`` and
             of plain values, by the name of the unit before; ``''`` is the image.
     """
@@ -42,6 +44,7 @@ class BackboneTrace:
     borders: dict[str, tuple[FeatureShape, ...]]
     features: tuple[FeatureShape, ...]
     samples: tuple[FeatureSize, ...]
+    flops: dict[str, int]
     states: dict[str, Any]
 
 
@@ -56,13 +59,16 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
     fake_backbone.train()  # not chained: mmseg's ResNet.train returns None
     borders: dict[str, tuple[FeatureShape, ...]] = {}
     found: dict[int, Feature] = {}
+    flops: dict[str, int] = {}
     height, width = backbone.example_size()
     with mode, torch.no_grad(), UpperBounds():
         state = torch.empty(BATCH_SIZE, in_channels, height, width)
         states: dict[str, Any] = {'': state.shape}
         units = fake_backbone.units()
         for unit, emits in zip(units, numbered_emits(units), strict=True):
-            state = unit.apply(fake_backbone, state)
+            with FlopCounter() as counter:
+                state = unit.apply(fake_backbone, state)
+            flops[unit.name] = counter.flops
             states[unit.name] = tree_map_only(Tensor, lambda tensor: tensor.shape, state)
             border = fake_backbone.border_features(state)
             borders[unit.name] = tuple(_shape(feature, width) for feature in border)
@@ -72,9 +78,25 @@ def trace_backbone(backbone: UnrolledBackbone, in_channels: int = 3) -> Backbone
         borders,
         tuple(_shape(tree_leaves(feature)[0], width) for feature in features),
         tuple(tree_map(lambda tensor: tensor.shape, feature) for feature in features),
+        flops,
         states,
     )
 
 
 def _shape(feature: Tensor, image_width: int) -> FeatureShape:
     return FeatureShape(feature.shape[1], image_width / feature.shape[-1])
+
+
+def flops_per_pixel(backbone: UnrolledBackbone, trace: BackboneTrace) -> float:
+    """Return the FLOPs per image pixel of a training step, in forward passes.
+
+    A backward pass costs twice a forward pass, so that what is frozen, which has none, counts a
+    third.
+    """
+    total = 0.0
+    for unit in backbone.units():
+        parameters = owned_parameters(backbone, unit.owns).values()
+        trains = any(parameter.requires_grad for parameter in parameters)
+        total += trace.flops[unit.name] * (1 if trains else 1 / 3)
+    height, width = backbone.example_size()
+    return total / (BATCH_SIZE * height * width)

@@ -26,7 +26,7 @@ SEGMENTORS = {
 }
 """For each segmentor of mmseg that can train in local modules, the one that does."""
 
-UNCUT_KEYS = ('chunked_losses', 'may_thaw')
+UNCUT_KEYS = ('chunked_losses', 'may_thaw', 'channels_last')
 """Of ``model.local``: what an uncut model that is planned for has too."""
 
 

@@ -158,6 +158,7 @@ def measure_config(
         model: Its model, uncut, where the caller has it already.
     """
     shape, updates = step_shape(cfg), updates_per_module(cfg, settings)
+    offloads = settings.offload is True  # of single modules it is not known which units are theirs
 
     def measure() -> StepBytes:
         with undrawn_weights():
@@ -171,9 +172,10 @@ def measure_config(
                 settings.recompute,
                 updates,
                 settings.context,
+                offloads,
             )
 
-    asked = settings.heads, settings.recompute, updates, settings.context
+    asked = settings.heads, settings.recompute, updates, settings.context, offloads
     return recalled(StepBytes, ('units', end_to_end_model(cfg), shape, *asked), measure)
 
 
@@ -184,9 +186,14 @@ def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: i
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
 
 
-def is_confirmed(
-    cfg: Config, settings: LocalSettings, num_modules: int, measured: StepBytes, cap: int
-) -> bool:
+def confirmed(
+    cfg: Config,
+    settings: LocalSettings,
+    num_modules: int,
+    measured: StepBytes,
+    cap: int,
+    miss: float,
+) -> tuple[bool, float]:
     """Whether a dry step of some plan for ``num_modules`` is within ``cap`` bytes of tensors.
 
     Args:
@@ -195,13 +202,21 @@ def is_confirmed(
         num_modules: K.
         measured: As for :func:`fit_cap`; predicted ones do.
         cap: Bytes.
+        miss: As for :func:`recomputing_trials`.
+
+    Returns:
+        That, and the largest factor up to now by which a plan missed what it aimed for.
     """
     counts = range(num_modules, num_modules + 1)
     if settings.recompute == 'auto':
-        trials = recomputing_trials(cfg, settings, measured, cap, counts, down_to_smallest=False)
+        trials = recomputing_trials(cfg, settings, measured, cap, counts, False, miss)
     else:
         trials = plain_trials(cfg, settings, measured, cap, counts)
-    return any(fit.step.peak.total <= cap for fit in trials)
+    for fit in trials:
+        miss = max(miss, fit.missed)
+        if fit.step.peak.total <= cap:
+            return True, miss
+    return False, miss
 
 
 def set_fit(cfg: Config, fit: Fit) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
@@ -22,6 +22,8 @@ PLANNING_ERROR = 1.1
 """A plan's peak is taken to be at most this factor above that of the dry step."""
 NUM_TARGETS = 4
 """Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
+USUAL_MISS = 1.005
+"""Factor by which a dry step of a plan with recomputing is above what the plan aimed for, mostly."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Fit:
         recompute: What the modules recompute.
         step: The one with the largest peak, if there are several kinds.
         global_groups: What global passes recompute, where that was to be found.
+        missed: Factor by which the dry step is above what the plan with recomputing aimed for.
     """
 
     boundaries: tuple[str, ...]
     recompute: Recompute
     step: DryStep
     global_groups: tuple[RecomputeGroup, ...] | None = None
+    missed: float = 1.0
 
     @property
     def num_modules(self) -> int:
@@ -68,24 +72,30 @@ def recomputing_trials(
     cap: int,
     counts: range,
     down_to_smallest: bool = True,
+    miss: float = USUAL_MISS,
 ) -> Iterator[Fit]:
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
 
-    The last one is about the smallest that any plan reaches, if that is wanted.
+    The first target is below the cap by the factor ``miss``, or where nothing fits that, the cap
+    itself. The last one is about the smallest that any plan reaches, if that is wanted.
     """
     for count in counts:
-        target, last = float(cap), None
+        target, last = cap / miss, None
+        plan = plan_recompute(step, count, int(target))
+        if plan is None:
+            target, plan = float(cap), plan_recompute(step, count, cap)
         for _ in range(NUM_TARGETS):
-            plan = plan_recompute(step, count, int(target))
             if plan is None:
                 break
             if plan == last:
                 target *= 0.99
-                continue
-            last = plan
-            fit = _trial(cfg, step, cap, plan.boundaries, plan.groups)
-            yield fit
-            target *= 0.998 * min(1, cap / fit.step.peak.total)
+            else:
+                last = plan
+                fit = _trial(cfg, step, cap, plan.boundaries, plan.groups)
+                fit = replace(fit, missed=fit.step.peak.total / target)
+                yield fit
+                target *= 0.998 * min(1, cap / fit.step.peak.total)
+            plan = plan_recompute(step, count, int(target))
     if down_to_smallest:
         yield _smallest(cfg, step, cap, counts)
 

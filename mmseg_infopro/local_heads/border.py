@@ -9,8 +9,13 @@ import torch
 from mmseg.models.utils import resize
 from torch import Tensor
 
-from ..backbones import BackboneTrace, FeatureShape, Unit, UnrolledBackbone
-from ..backbones.unit_flops import UnitFlops
+from ..backbones import (
+    BackboneTrace,
+    FeatureShape,
+    Unit,
+    UnrolledBackbone,
+    flops_per_pixel,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Border:
         backbone: Read only; a head must not keep it, or a copy of the head would copy it.
         later: The units after the border, at least one.
         trace: Of the backbone: what flows there and further on.
-        flops: Of the backbone's units.
+        flops_per_pixel: Of the backbone, see :func:`~..backbones.flops_per_pixel`.
         index: Number of the module; None while partitions are planned.
         position: Between the first (0) and the last (1) local module.
     """
@@ -35,7 +40,7 @@ class Border:
     backbone: UnrolledBackbone
     later: tuple[Unit, ...]
     trace: BackboneTrace
-    flops: UnitFlops
+    flops_per_pixel: float
     index: int | None = None
     position: float = 0.0
 
@@ -58,7 +63,7 @@ def borders_of(
     """
     units = backbone.units()
     names = [unit.name for unit in units]
-    flops = UnitFlops(backbone, image_channels)
+    per_pixel = flops_per_pixel(backbone, trace)
     found: list[Border] = []
     entry: tuple[FeatureShape, ...] = (FeatureShape(image_channels, 1.0),)
     for index, boundary in enumerate(boundaries):
@@ -70,7 +75,7 @@ def borders_of(
                 backbone,
                 tuple(units[names.index(boundary) + 1 :]),
                 trace,
-                flops,
+                per_pixel,
                 index if planned else None,
                 index / max(1, len(boundaries) - 1) if planned else 0.0,
             )

@@ -75,6 +75,7 @@ def fit(head_class: FittedHead, border: Border, num_classes: int, share: float) 
             whatever the crop.
     """
     in_channels = sum(shape.channels for shape in border.shapes)
+    image_channels = border.trace.states[''][1]
     lowest, highest = head_class.enough_channels
     enough = min(max(lowest, num_classes), highest)
     found: list[Fit] = []
@@ -84,9 +85,9 @@ def fit(head_class: FittedHead, border: Border, num_classes: int, share: float) 
             continue
         for channels in reversed(WIDTHS):
             weights = head_class.weights(
-                in_channels, channels, stride, num_classes, border.flops.in_channels
+                in_channels, channels, stride, num_classes, image_channels
             )
-            part = 2 * weights / stride**2 / border.flops.per_pixel
+            part = 2 * weights / stride**2 / border.flops_per_pixel
             if part <= share or channels == WIDTHS[0]:
                 break
         found.append(Fit(channels, stride, part))

@@ -74,7 +74,7 @@ class GrownHead(WrappingHead):
         defaults = defaults or {}
         number = depth_at(border.position, depth, tau)
         chosen = sampled(border.later, number)
-        units = affordable(chosen, border.flops.by_name, max_flops_ratio)
+        units = affordable(chosen, border.trace.flops, max_flops_ratio)
         self.blocks = UnitCopy(border.backbone, units)
         self.blocks.requires_grad_()
         _draw_anew(self.blocks)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..upstream import (
+    FUSED_UPDATES,
     READ_DEVICE,
     READ_VALUE,
     UNIQUE,
@@ -19,6 +20,7 @@ from ..upstream import (
     FakeTensor,
     FakeTensorMode,
     TorchDispatchMode,
+    device_of,
 )
 
 KNOWN = 'known_value'
@@ -100,7 +102,9 @@ class UpperBounds(TorchDispatchMode):
     ) -> Any:
         """Answer data-dependent operations; pass everything else on."""
         if func is READ_DEVICE:
-            return func(*args)
+            return device_of(args[0])
+        if func in FUSED_UPDATES:
+            return None
         aten = torch.ops.aten
         if func is READ_VALUE:
             return getattr(args[0], KNOWN, _one(args[0].dtype))

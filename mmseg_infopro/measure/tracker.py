@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ..upstream import READ_DEVICE, TorchDispatchMode, in_backward_pass, tree_leaves, use_counts
+from ..upstream import (
+    READ_DEVICE,
+    TorchDispatchMode,
+    device_of,
+    in_backward_pass,
+    tree_leaves,
+    use_counts,
+)
 from .flops import count_flops, is_compute
 
 OTHER = 'activations'
@@ -86,7 +93,7 @@ class MemoryTracker(TorchDispatchMode):
     ) -> Any:
         """Run the operation and count the storages that it returns."""
         if func is READ_DEVICE:  # asked of every other tensor, and makes nothing
-            return func(*args)
+            return device_of(args[0])
         kwargs = kwargs or {}
         if func is _ADD and not kwargs and adds_in_place(*args, uses=self._uses):
             result = args[0].add_(args[1])

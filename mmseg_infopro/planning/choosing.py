@@ -88,6 +88,7 @@ def _measure(
         settings.recompute,
         settings.update_per_module,
         settings.context,
+        settings.offload is True,
     )
 
 

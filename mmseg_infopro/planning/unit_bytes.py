@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,14 +12,22 @@ from torch import Tensor, nn
 
 from ..backbones import State, Unit, UnrolledBackbone, owned_parameters
 from ..measure.dry_step import peak_beyond
+from ..recompute.offload import SMALLEST
 from ..recompute.operations import Activations, measure_activations
 from ..upstream import storage_id, tree_leaves, tree_map_only
+from .costs import UnitBytes
 
 
 class SavedBytes:
-    """Context that counts the storages that autograd saves, each once, parameters apart."""
+    """Context that counts the storages that autograd saves, each once, parameters apart.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: Whose parameters and buffers do not count.
+        offloads: Whether large ones go to the host, and do not count either.
+    """
+
+    def __init__(self, model: nn.Module, offloads: bool = False) -> None:
+        self.offloads = offloads
         # The storages are kept, so that no address is used twice.
         self.known = {
             storage_id(tensor.untyped_storage()): tensor.untyped_storage()
@@ -37,7 +46,8 @@ class SavedBytes:
         storage = tensor.untyped_storage()
         if storage_id(storage) not in self.known:
             self.known[storage_id(storage)] = storage
-            self.num_bytes += storage.nbytes()
+            if not self.offloads or storage.nbytes() < SMALLEST:
+                self.num_bytes += storage.nbytes()
         return tensor
 
     def take(self) -> int:
@@ -91,6 +101,19 @@ def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None
     ]
     if outputs:
         _Root.apply(*outputs).backward()
+
+
+def offloaded(unit: UnitBytes) -> UnitBytes:
+    """Return a unit's bytes where what it saves waits on the host.
+
+    Args:
+        unit: Whose ``saved`` is what stays on the device.
+    """
+    small = tuple(
+        op if op.output_bytes < SMALLEST else replace(op, output_bytes=0) for op in unit.operations
+    )
+    inside, kept = min(unit.inside, unit.saved), min(unit.kept, unit.saved)
+    return replace(unit, inside=inside, kept=kept, operations=small)
 
 
 def as_leaf(feature: Tensor) -> Tensor:

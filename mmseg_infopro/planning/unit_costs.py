@@ -31,7 +31,15 @@ from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 from .batch import StepShape, training_batch
 from .costs import StepBytes, UnitBytes
 from .head_peaks import peak_of_heads, peak_of_tail
-from .unit_bytes import SavedBytes, UnitsAlone, as_leaf, gradient_bytes, num_bytes, trained_bytes
+from .unit_bytes import (
+    SavedBytes,
+    UnitsAlone,
+    as_leaf,
+    gradient_bytes,
+    num_bytes,
+    offloaded,
+    trained_bytes,
+)
 
 
 def measure_step(
@@ -42,6 +50,7 @@ def measure_step(
     recomputed: Recompute = 'none',
     updates_per_module: bool = False,
     context_cfg: Mapping[str, Any] | None = None,
+    offloads: bool = False,
 ) -> StepBytes:
     """Return the bytes of every unit and of the heads.
 
@@ -53,8 +62,9 @@ def measure_step(
         recomputed: ``local.recompute``, a word.
         updates_per_module: ``local.update_per_module``, where nothing stands in its way.
         context_cfg: ``local.context``.
+        offloads: Whether what all modules save waits on the host.
     """
-    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed)
+    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed, offloads)
     run.add_contexts(context_cfg, head_defaults)
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
@@ -86,7 +96,7 @@ class _Measurement:
     """Fake copies of a model and of local heads for all of its borders, and a run of its units.
 
     Args:
-        model, head_cfgs, head_defaults, shape, recomputed: As for :func:`measure_step`.
+        model, head_cfgs, head_defaults, shape, recomputed, offloads: As for :func:`measure_step`.
 
     Attributes:
         movable: Auxiliary heads that read one feature, and which: they train in its module.
@@ -103,8 +113,9 @@ class _Measurement:
         head_defaults: Mapping[str, Any],
         shape: StepShape,
         recomputed: Recompute,
+        offloads: bool,
     ) -> None:
-        self.recomputed = recomputed
+        self.recomputed, self.offloads = recomputed, offloads
         self.mode = FakeTensorMode()
         self.model = fake_copy(model, self.mode)
         bound_losses(self.model, source=model)
@@ -176,7 +187,7 @@ class _Measurement:
     def units(self) -> list[UnitBytes]:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
-        saved, alone = SavedBytes(self.model), UnitsAlone()
+        saved, alone = SavedBytes(self.model, self.offloads), UnitsAlone()
         measured: list[UnitBytes] = []
         entry = [self.image]
         units = backbone.units()
@@ -214,7 +225,7 @@ class _Measurement:
                 )
             )
             entry = border
-        return measured
+        return [offloaded(unit) for unit in measured] if self.offloads else measured
 
     def _peak_of_heads(self, boundary: str, state: State, entry: Sequence[Tensor]) -> int:
         key = self._key(boundary)

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from ..config.edit import enforce_cap
 from ..config.explain import FailedStepError
 from ..config.fit_cap import (
+    confirmed,
     fewest_modules,
-    is_confirmed,
     measure_config,
     nearest_fit,
     plan_fits,
@@ -21,6 +21,7 @@ from ..config.fit_cap import (
 from ..config.localize import localize
 from ..config.phases import fill_max_iters
 from ..config.step import dry_config_step, step_shape
+from ..config.trials import USUAL_MISS
 from ..local.settings import check_num_modules, read_local_settings
 from ..measure.peaks import DryStep
 from .largest import largest, largest_within
@@ -29,6 +30,8 @@ from .step_sizes import Crop, Measured, Sizes, batches, crops
 
 COUNTS = (2, 4, 8)
 """Numbers of local modules that are tried."""
+MISTAKEN = 1.03
+"""What misses its aim by more than this factor was planned with bytes that are predicted badly."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class Fitter:
         self._batches, self._crops = batches(self.cfg), crops(self.cfg)
         self._of_batches = Measured(self._batches, self.step)
         self._of_crops = Measured(self._crops, self.step)
+        self._largest_before = {sizes: sizes.start for sizes in (self._batches, self._crops)}
+        self._miss = USUAL_MISS
 
     def counts(self) -> list[int]:
         """Return the numbers of modules to try where nobody names any."""
@@ -171,20 +176,25 @@ class Fitter:
         def plans(count: int) -> bool:
             return plan_fits(measured.predict(count), num_modules, self.settings, cap)
 
-        found = largest(plans, sizes.start)
+        found = largest(plans, self._largest_before[sizes])
         while found and not self._confirms(sizes.config(found), measured, found, num_modules):
             found -= 1
+        self._largest_before[sizes] = max(1, found)  # that of another K is about the same
         return found
 
     def _confirms(self, trial: Config, measured: Measured, count: int, num_modules: int) -> bool:
+        cap = self.cap.tensors
         for step_of in (measured.predict, measured.measure):
             try:
                 step = step_of(count)
-                if is_confirmed(trial, self.settings, num_modules, step, self.cap.tensors):
-                    return True
+                fits, miss = confirmed(trial, self.settings, num_modules, step, cap, self._miss)
             except ValueError as error:
-                if not _is_too_small(error):
-                    raise
+                if _is_too_small(error):
+                    return False
+                raise
+            if fits or miss <= MISTAKEN:
+                self._miss = min(miss, MISTAKEN)
+                return fits
         return False
 
 

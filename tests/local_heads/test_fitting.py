@@ -7,8 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_infopro import localize
-from mmseg_infopro.backbones import boundary_names, trace_backbone
-from mmseg_infopro.backbones.unit_flops import UnitFlops
+from mmseg_infopro.backbones import boundary_names, flops_per_pixel, trace_backbone
 from mmseg_infopro.config.build import build_end_to_end
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.local.infopro_heads import default_heads
@@ -53,7 +52,7 @@ def test_heads_stay_within_their_share_of_the_flops_at_stride_8_or_coarser(netwo
             ]
             with FlopCounterMode(display=False) as counter:
                 logits = [head(maps) for head in heads]
-        assert counter.get_total_flops() <= SHARE * border.flops.per_pixel * 512**2
+        assert counter.get_total_flops() <= SHARE * border.flops_per_pixel * 512**2
         assert logits[0].shape[-1] <= 512 / 8
         assert logits[0].shape[1] == defaults['num_classes']
         assert logits[1].shape[-1] == logits[1].shape[-2] <= 512 / 4
@@ -96,9 +95,9 @@ def test_what_is_written_or_given_is_not_fitted():
 
 def test_a_frozen_unit_costs_a_third():
     backbone = build(model_config(local=dict(boundaries=['layer2.1']))).backbone
-    flops = UnitFlops(backbone, 3)
-    whole, area = flops.per_pixel, 2 * 256 * 256
-    assert whole == sum(flops.by_name.values()) / area
+    trace, area = trace_backbone(backbone), 2 * 256 * 256
+    whole = flops_per_pixel(backbone, trace)
+    assert whole == sum(trace.flops.values()) / area
     backbone.layer4.requires_grad_(False)
-    last = sum(value for name, value in flops.by_name.items() if name.startswith('layer4'))
-    assert UnitFlops(backbone, 3).per_pixel == pytest.approx(whole - last * 2 / 3 / area)
+    last = sum(value for name, value in trace.flops.items() if name.startswith('layer4'))
+    assert flops_per_pixel(backbone, trace) == pytest.approx(whole - last * 2 / 3 / area)
