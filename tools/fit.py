@@ -51,14 +51,12 @@ from mmseg_infopro.local.setting_types import RECOMPUTE
 from mmseg_infopro.local.settings import DEFAULT_MARGIN
 from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
 from mmseg_infopro.report.answer import answer, recommended_row
-from mmseg_infopro.report.baselines import end_to_end_forms
+from mmseg_infopro.report.baselines import E2E, WITH_CP, end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, Fitter, Row
+from mmseg_infopro.report.way import Way
 
-PLAIN: dict[str, list[str]] = {
-    'E2E': [],
-    'E2E with_cp': ['--cfg-options', 'model.backbone.with_cp=True'],
-}
-"""Ways that any config trains in, and what to say of them on the command line."""
+PLAIN = (E2E, WITH_CP)
+"""Ways that any config trains in, without a partition."""
 
 
 def parse_args() -> argparse.Namespace:
@@ -112,7 +110,7 @@ def table_of(rows: list[Row], cap: Cap, caption: str = '') -> Table:
     for row in rows:
         peak, first = row.step.peak.total, rows[0].step
         table.add_row(
-            row.name,
+            row.way.word,
             f'{peak / size:.2f}',
             f'{peak / first.peak.total:.1%}',
             f'{row.step.flops / first.flops - 1:+.1%}' if row is not rows[0] else '',
@@ -123,11 +121,11 @@ def table_of(rows: list[Row], cap: Cap, caption: str = '') -> Table:
     return table
 
 
-def fit_all(fitter: Fitter, forms: dict[str, Config], counts: list[int]) -> list[Row]:
+def fit_all(fitter: Fitter, forms: dict[Way, Config], counts: list[int]) -> list[Row]:
     """Return all rows, and show each as it comes."""
     rows: list[Row] = []
     works: list[tuple[str, Callable[[], Row]]] = [
-        (name, partial(fitter.end_to_end, name, form)) for name, form in forms.items()
+        (way.word, partial(fitter.end_to_end, way, form)) for way, form in forms.items()
     ]
     works += [(f'K={count}', partial(fitter.local, count)) for count in counts]
     with Live(console=Console()) as live:
@@ -146,7 +144,7 @@ def describe_partitions(rows: list[Row]) -> None:
     for row in rows:
         if row.num_modules > 1:
             boundaries = row.cfg.model.local.boundaries
-            console.print(f'{row.name}: boundaries={boundaries}', highlight=False)
+            console.print(f'{row.way.word}: boundaries={boundaries}', highlight=False)
             if not row.fits:
                 text = f'    the smallest peak found, which does not fit: {describe_peak(row.step)}'
                 console.print(text, highlight=False)
@@ -159,7 +157,7 @@ def describe_crop(row: Row) -> str:
 
 def as_json(row: Row, chosen: Row | None) -> dict[str, Any]:
     return dict(
-        name=row.name,
+        name=row.way.word,
         peak=row.step.peak.total,
         flops=row.step.flops,
         fits=row.fits,
@@ -189,11 +187,11 @@ def changes_step(args: argparse.Namespace) -> bool:
 def commands(args: argparse.Namespace, base: Config, row: Row) -> list[str]:
     """Return the command lines that train as a row says."""
     train = ['python', 'tools/train.py']
-    is_plain = row.name in PLAIN and 'local' not in base.model and not changes_step(args)
+    is_plain = row.way in PLAIN and 'local' not in base.model and not changes_step(args)
     if args.out:
         return [shlex.join([*train, str(args.out)])]
     if is_plain:
-        return [shlex.join([*train, args.config, *PLAIN[row.name]])]
+        return [shlex.join([*train, args.config, *row.way.arguments({})])]
     out = f'{Path(args.config).stem}_fit.py'
     write_it = ['python', 'tools/fit.py', *sys.argv[1:], '-o', out]
     return [shlex.join(write_it), shlex.join([*train, out])]

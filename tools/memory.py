@@ -134,7 +134,7 @@ def main() -> None:
     override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise ValueError('--device cuda needs a GPU, and torch finds none on this machine')
-    trials = alternatives(cfg, args.num_modules)
+    trials = {way.word: cfg for way, cfg in alternatives(cfg, args.num_modules).items()}
     rows: list[dict[str, Any]] = []
     steps = {}
     with progress_bar('steps', len(trials)) as advance:

@@ -135,7 +135,7 @@ def plan_caps(
         plan.make(ways, caps, advance)
     for cap in caps:
         for way in ways:
-            line = f'{cap} {way.name}: {plan.entry(way, cap).describe()}'
+            line = f'{cap} {way.word}: {plan.entry(way, cap).describe()}'
             console.print(line, highlight=False, soft_wrap=True)
     busiest = max((entry.load or 0 for entry in plan.entries), default=0)
     if busiest > study.threads + 1:

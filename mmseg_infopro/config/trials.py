@@ -23,7 +23,7 @@ PLANNING_ERROR = 1.1
 NUM_TARGETS = 4
 """Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
 USUAL_MISS = 1.005
-"""Factor by which a dry step of a plan with recomputing is above what the plan aimed for, mostly."""
+"""Factor by which a dry step is above what its plan with recomputing aimed for, mostly."""
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ def answer(rows: Sequence[Row], cap: Cap) -> str:
     if chosen is None:
         least = min(rows, key=lambda row: row.step.peak.total)
         fitting = max(rows, key=lambda row: row.batch)
-        other = f'batch {fitting.batch} fits with {fitting.name}' if fitting.batch else ''
+        other = f'batch {fitting.batch} fits with {fitting.way.word}' if fitting.batch else ''
         return (
             f'Nothing fits {format_bytes(cap.tensors)}: the smallest peak found is '
-            f'{format_bytes(least.step.peak.total)}, with {least.name}; '
+            f'{format_bytes(least.step.peak.total)}, with {least.way.word}; '
             f'{other or "take a smaller crop or another network"}.'
         )
     needs = f'{format_bytes(chosen.step.peak.total)} of {format_bytes(cap.tensors)}'
     if chosen is end_to_end:
-        return f'Use {chosen.name}: {needs}; it fits up to batch {chosen.batch}.'
+        return f'Use {chosen.way.word}: {needs}; it fits up to batch {chosen.batch}.'
     more = chosen.step.flops / end_to_end.step.flops - 1
     other = f'with batch {end_to_end.batch}' if end_to_end.batch else 'with no batch'
-    return f'Use {chosen.name}: {needs}, {more:+.1%} FLOPs; {end_to_end.name} fits {other}.'
+    return f'Use {chosen.way.word}: {needs}, {more:+.1%} FLOPs; {end_to_end.way.word} fits {other}.'

@@ -12,10 +12,12 @@ from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
 from ..local_heads.chunking import unchunked
-from .way import END_TO_END
+from .way import Way, way_of
+
+E2E, WITH_CP, LEAN = Way('e2e'), Way('with_cp'), Way('e2e', detail='lean')
 
 
-def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[str, Config]:
+def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[Way, Config]:
     """Return end-to-end training, what else a user might pick, and the local forms.
 
     Args:
@@ -23,35 +25,35 @@ def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[
         num_modules: Numbers of local modules; the config's own partition if not given.
 
     Returns:
-        Resolved configs by the name to show, see :func:`end_to_end_forms` for the first ones.
+        Resolved configs by their way, see :func:`end_to_end_forms` for the first ones.
     """
     trials = end_to_end_forms(cfg)
     for count in num_modules or ():
         if count != 1:
-            trials[f'K={count}'] = resolve(localize(cfg, count))
+            trials[way_of(cfg, count)] = resolve(localize(cfg, count))
     if num_modules is None:
         local = resolve(cfg)
-        trials[f'K={len(local.model.local.boundaries) + 1}'] = local
+        trials[way_of(cfg, len(local.model.local.boundaries) + 1)] = local
     return trials
 
 
-def end_to_end_forms(cfg: Config) -> dict[str, Config]:
-    """Return what a user would pick instead of local modules, by the name to show.
+def end_to_end_forms(cfg: Config) -> dict[Way, Config]:
+    """Return what a user would pick instead of local modules.
 
-    ``E2E`` is the config without any of our savings; ``E2E with_cp`` adds mmseg's gradient
-    checkpointing, where the backbone has it; ``E2E lean``, where the config asks for them, losses
+    ``e2e`` is the config without any of our savings; ``with_cp`` adds mmseg's gradient
+    checkpointing, where the backbone has it; ``e2e lean``, where the config asks for them, losses
     in chunks and recomputing.
     """
     lean = localize(cfg, 1)
     if lean.model.local.get('recompute') == 'auto':
         lean.model.local.recompute = 'cheap'
     plain = plain_end_to_end(cfg)
-    forms = {END_TO_END['e2e']: resolve(plain)}
+    forms = {E2E: resolve(plain)}
     if takes_argument(plain.model.backbone, 'with_cp'):
-        forms[END_TO_END['with_cp']] = checkpointed = resolve(plain)
+        forms[WITH_CP] = checkpointed = resolve(plain)
         checkpointed.model.backbone.with_cp = True
     local = lean.model.local
     chunks = local.get('chunked_losses') or replaced(lean.model, unchunked) != lean.model
     if chunks or local.get('recompute', 'none') != 'none':
-        forms['E2E lean'] = resolve(lean)
+        forms[LEAN] = resolve(lean)
     return forms

@@ -27,6 +27,7 @@ from ..measure.peaks import DryStep
 from .largest import largest, largest_within
 from .recommending import Candidate
 from .step_sizes import Crop, Measured, Sizes, batches, crops
+from .way import Way, way_of
 
 COUNTS = (2, 4, 8)
 """Numbers of local modules that are tried."""
@@ -39,7 +40,7 @@ class Row:
     """What a way to train needs, and what it could train under the cap.
 
     Attributes:
-        name: Of the way.
+        way: Its name.
         cfg: Resolved, as it was stepped.
         step: Its dry step; of local modules that nothing fits, the smallest found.
         fits: Whether that is within the cap.
@@ -48,7 +49,7 @@ class Row:
         fixed_crop: Whether the network takes no other crop than the config's.
     """
 
-    name: str
+    way: Way
     cfg: Config
     step: DryStep
     fits: bool
@@ -90,7 +91,7 @@ class Fitter:
     """
 
     def __init__(self, cfg: Config, recompute: str, cap: Cap) -> None:
-        self.cap = cap
+        self.cap, self._asked = cap, cfg
         self.cfg = localize(cfg, memory_cap=cap.total)
         self.cfg.model.local.update(memory_margin=cap.margin, recompute=recompute)
         fill_max_iters(self.cfg)
@@ -117,7 +118,7 @@ class Fitter:
         """
         check_num_modules(num_modules, len(self.step.units), self.cfg.model.backbone.type)
 
-    def end_to_end(self, name: str, cfg: Config) -> Row:
+    def end_to_end(self, way: Way, cfg: Config) -> Row:
         """Return the row of one of :func:`~.baselines.end_to_end_forms`."""
         step, cfg = dry_config_step(cfg), deepcopy(cfg)
         fixed = step.peak.total - step.peak.activations
@@ -135,7 +136,7 @@ class Fitter:
             known = {} if own is None else {sizes.start: own}
             return largest_within(self.cap.tensors, measure, sizes.size_of, known, fixed)
 
-        return self._row(name, cfg, step, search, batches(cfg), crops(cfg))
+        return self._row(way, cfg, step, search, batches(cfg), crops(cfg))
 
     def local(self, num_modules: int | None) -> Row:
         """Return the row of K modules, or of the fewest that fit."""
@@ -146,13 +147,13 @@ class Fitter:
         def search(sizes: Sizes) -> int:
             return self._largest(sizes, measured[sizes], count)
 
-        name = f'K={count}' if recompute == 'none' else f'K={count} {recompute}'
+        way = way_of(self._asked, count, '' if recompute == 'none' else str(recompute))
         cfg = set_fit(self.cfg, found)
-        return self._row(name, cfg, found.step, search, self._batches, self._crops)
+        return self._row(way, cfg, found.step, search, self._batches, self._crops)
 
     def _row(
         self,
-        name: str,
+        way: Way,
         cfg: Config,
         step: DryStep,
         search: Callable[[Sizes], int],
@@ -166,8 +167,8 @@ class Fitter:
         try:
             count = search(crops)
         except FailedStepError:  # the config's own crop was stepped on before
-            return Row(name, cfg, step, fits, batch, step_shape(cfg).crop if fits else None, True)
-        return Row(name, cfg, step, fits, batch, crops.crop(count) if count else None, False)
+            return Row(way, cfg, step, fits, batch, step_shape(cfg).crop if fits else None, True)
+        return Row(way, cfg, step, fits, batch, crops.crop(count) if count else None, False)
 
     def _largest(self, sizes: Sizes, measured: Measured, num_modules: int) -> int:
         """Return the largest size that a plan fits, which a dry step then confirms."""

@@ -12,7 +12,7 @@ from ..config.localize import localize
 from ..config.methods import find_method
 from ..config.resolve import resolve
 from ..config.step import dry_config_step, dry_config_steps
-from .baselines import end_to_end_forms
+from .baselines import E2E, end_to_end_forms
 
 Costs = dict[str, Any]
 """As JSON: ``config``, ``peak`` and ``flops`` of end-to-end training, and ``methods``: by name, by
@@ -22,7 +22,7 @@ the reason why it was ``refused``."""
 
 def end_to_end_costs(cfg: Config, name: str) -> Costs:
     """Return the costs of end-to-end training, which all others are shares of."""
-    step = dry_config_step(end_to_end_forms(cfg)['E2E'])
+    step = dry_config_step(end_to_end_forms(cfg)[E2E])
     return dict(config=name, peak=step.peak.total, flops=step.flops, methods={})
 
 

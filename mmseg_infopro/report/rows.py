@@ -33,8 +33,8 @@ def benchmark_rows(
         predicted = dict(asdict(step.peak), activations=step.peak.activations, flops=step.flops)
         rows.append(
             dict(
-                name=trial.name,
-                series=trial.series,
+                name=trial.way.word,
+                series=trial.way.series,
                 precision=trial.precision,
                 num_modules=len(trial.cfg.model.local.boundaries) + 1,
                 recompute=trial.cfg.model.local.get('recompute', 'none'),
@@ -50,7 +50,7 @@ def benchmark_rows(
 
 def end_to_end(rows: Sequence[Row], precision: str) -> Row:
     """Return what the rows of a precision are compared with."""
-    return next(row for row in rows if (row['name'], row['precision']) == ('E2E', precision))
+    return next(row for row in rows if (row['name'], row['precision']) == ('e2e', precision))
 
 
 def full_name(row: Row) -> str:

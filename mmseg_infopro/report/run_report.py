@@ -13,7 +13,7 @@ from ..hooks import MemoryHook
 from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes
 from ..measure.undrawn import undrawn_weights
-from .baselines import end_to_end_forms
+from .baselines import E2E, end_to_end_forms
 from .run_figures import (
     ModulePart,
     class_figure,
@@ -35,7 +35,7 @@ def run_report(run: RunFiles, advance: Callable[[], None] = lambda: None) -> str
     """
     step = dry_config_step(run.cfg)
     advance()
-    plain = dry_config_step(end_to_end_forms(run.cfg)['E2E'])
+    plain = dry_config_step(end_to_end_forms(run.cfg)[E2E])
     advance()
     with undrawn_weights():
         model = build_model(without_pretrained(run.cfg.model))

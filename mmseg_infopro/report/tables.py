@@ -110,11 +110,11 @@ def remarks(report: Report) -> list[str]:
         lines.append('auto >SIZE: nothing fits this cap; the smallest peak found')
     for row in report.rows:
         name, measured = full_name(row), row['measured']
-        if row['name'] == 'E2E':
+        if row['name'] == 'e2e':
             lines.append(f'{name}: {row["predicted"]["flops"] / 1e12:.3g} TFLOP a step')
         if measured and measured['failure']:
             lines.append(f'{name}: {measured["failure"]}')
-        elif measured and row['name'] == 'E2E':
+        elif measured and row['name'] == 'e2e':
             drift = ', '.join(_milliseconds(value) for value in measured['round_seconds'])
             lines.append(f'{name}: {drift} ms in the rounds, one after the other')
         if row['boundaries']:

@@ -1,4 +1,4 @@
-"""A way to train, as commands write it and tables name it."""
+"""A way to train, by one name: what commands take, what tables and records call it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import product
 
 from mmengine.config import Config
 
 from ..config.build import takes_argument
 from ..config.localize import local_types, localize
-from ..config.methods import METHODS
+from ..config.methods import METHODS, use_method
+from ..config.same_method import method_record
+from ..local.infopro_heads import DEFAULT, TASK
 
-END_TO_END = {'e2e': 'E2E', 'with_cp': 'E2E with_cp', 'k1_auto': 'K=1 auto'}
-"""Names of ways without local modules: plain, with mmseg's checkpointing, recomputing for a cap."""
+END_TO_END = ('e2e', 'with_cp', 'k1_auto')
+"""Ways without local modules: plain, with mmseg's checkpointing, recomputing for a cap."""
+OWN = 'local'
+"""In place of a method's name, of local modules whose heads and schedule are no known method's."""
 WORD = re.compile(r'(?P<method>\w+)(/(?P<heads>\w+))?(:(?P<count>\d+))?')
 
 
@@ -27,31 +32,28 @@ class Way:
         method: One of :data:`END_TO_END`, or of the methods with local modules.
         num_modules: K.
         heads: Which local heads stand in for the method's default ones, as ``'paper'``.
+        detail: What else tells it apart, as what the modules recompute and for which cap.
     """
 
     method: str
     num_modules: int = 1
     heads: str | None = None
+    detail: str = ''
 
     @property
     def word(self) -> str:
-        """Return the way as a command line says it: ``'infopro/paper:4'``."""
-        heads = f'/{self.heads}' if self.heads else ''
+        """Return its name: ``'infopro/paper:4'``, with the detail ``'infopro:2 cheap'``."""
         count = '' if self.method in END_TO_END else f':{self.num_modules}'
-        return f'{self.method}{heads}{count}'
-
-    @property
-    def name(self) -> str:
-        """Return what a table's row is called."""
-        if self.method in END_TO_END:
-            return END_TO_END[self.method]
-        heads = f' ({self.heads} heads)' if self.heads else ''
-        return f'{self.method}{heads} K={self.num_modules}'
+        return ' '.join(filter(None, (f'{self._modules}{count}', self.detail)))
 
     @property
     def series(self) -> str:
-        """Return of what the way is one, besides K."""
-        return self.name.partition(' K=')[0]
+        """Return of what the way is one, besides K and the cap."""
+        return ' '.join([self._modules, *self.detail.split()[:1]])
+
+    @property
+    def _modules(self) -> str:
+        return f'{self.method}/{self.heads}' if self.heads else self.method
 
     def check(self, cfg: Config) -> None:
         """Check that a model can be trained this way.
@@ -130,3 +132,25 @@ def parse_way(word: str) -> Way:
     if count is None or int(count) < 2:
         raise ValueError(f'{word!r} needs a number of local modules from 2 on: {method}:4')
     return Way(method, int(count), heads)
+
+
+def way_of(cfg: Config, num_modules: int, detail: str = '') -> Way:
+    """Return the way that a config trains in, or would if it were cut.
+
+    Args:
+        cfg: Local, or any other config of mmseg, whose method would be the default one.
+        num_modules: K; one module has no method.
+        detail: As for :class:`Way`.
+    """
+    if num_modules == 1:
+        if detail.startswith('auto'):
+            return Way('k1_auto', detail=detail.removeprefix('auto').strip())
+        return Way('e2e', detail=detail)
+    local = cfg.model.get('local') or {}
+    own = method_record({**local, 'heads': local.get('heads') or DEFAULT}, ())
+    for name, form in product(METHODS, TASK):
+        trial = Config(dict(model=dict(local={})))
+        use_method(trial, name, form)
+        if name != 'e2e' and method_record(trial.model.local, ()) == own:
+            return Way(name, num_modules, None if form == DEFAULT else form, detail)
+    return Way(OWN, num_modules, detail=detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config
@@ -19,6 +19,7 @@ from ..config.step import step_shape
 from ..local.settings import read_local_settings
 from ..measure.sizes import check_cap
 from .baselines import end_to_end_forms
+from .way import Way, way_of
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,12 @@ class Trial:
     """One way to train.
 
     Attributes:
-        name: To show; without the precision.
-        series: Of what it is one, besides K.
+        way: Its name, without the precision.
         precision: Of the forward pass, a name of torch.
         cfg: Resolved.
     """
 
-    name: str
-    series: str
+    way: Way
     precision: str
     cfg: Config
 
@@ -127,31 +126,22 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')
     if method.num_modules == 1 and method.cap is None:
         forms = end_to_end_forms(cfg).items()
-        return [Trial(name, name, precision, form) for name, form in forms]
+        return [Trial(way, precision, form) for way, form in forms]
     if method.cap is not None:
         count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
-        trial = _plan_for_cap(cfg, count, method.cap, precision)
-        return [trial if method.heads is None else _named(trial, method.heads)]
-    if method.num_modules is not None:
-        cfg = localize(cfg, method.num_modules)
-    cfg.model.local.recompute = method.recompute
-    cfg = resolve(cfg)
-    name, series = f'K={len(cfg.model.local.boundaries) + 1}', 'local modules'
-    if method.recompute != 'none':
-        name, series = f'{name} {method.recompute}', f'{series}, recompute {method.recompute}'
-    trial = Trial(name, series, precision, cfg)
-    return [trial if method.heads is None else _named(trial, method.heads)]
-
-
-def _named(trial: Trial, heads: str) -> Trial:
-    series = f'{trial.series}, {heads} heads'
-    return replace(trial, name=f'{trial.name} {heads}', series=series)
+        return [_plan_for_cap(cfg, count, method.cap, precision)]
+    local = cfg if method.num_modules is None else localize(cfg, method.num_modules)
+    local.model.local.recompute = method.recompute
+    resolved = resolve(local)
+    detail = '' if method.recompute == 'none' else method.recompute
+    way = way_of(cfg, len(resolved.model.local.boundaries) + 1, detail)
+    return [Trial(way, precision, resolved)]
 
 
 def _plan_for_cap(cfg: Config, num_modules: int, cap: str, precision: str) -> Trial:
     """Return what fits a cap; if nothing does, what comes nearest to it."""
-    cfg = localize(cfg, memory_cap=card_bytes(cfg, cap, margin=0))
-    cfg.model.local.update(memory_margin=0, recompute='auto')
-    fit, fits = nearest_fit(cfg, read_local_settings(cfg.model.local), num_modules)
-    name = f'K={fit.num_modules} auto {"" if fits else ">"}{cap}'
-    return Trial(name, 'recompute auto', precision, resolve(set_fit(cfg, fit)))
+    local = localize(cfg, memory_cap=card_bytes(cfg, cap, margin=0))
+    local.model.local.update(memory_margin=0, recompute='auto')
+    fit, fits = nearest_fit(local, read_local_settings(local.model.local), num_modules)
+    way = way_of(cfg, fit.num_modules, f'auto {"" if fits else ">"}{cap}')
+    return Trial(way, precision, resolve(set_fit(local, fit)))

@@ -172,8 +172,11 @@ class CapPlan:
 
     def _time(self, entries: Sequence[Planned]) -> None:
         """Time steps by turns with the bed's own, so that what runs beside slows all of them."""
-        configs = [Config.fromfile(self._step_config(parse_way(e.way), e.cap)) for e in entries]
-        trials = [Trial('', '', 'float32', cfg) for cfg in (self.cfg, *configs)]
+        trials = [Trial(Way('e2e'), 'float32', self.cfg)]
+        for entry in entries:
+            way = parse_way(entry.way)
+            step = Config.fromfile(self._step_config(way, entry.cap))
+            trials.append(Trial(way, 'float32', step))
         before, *others = time_trials(trials, ROUNDS, STEPS)
         load = os.getloadavg()[0] if not torch.cuda.is_available() else None
         for entry, times in zip(entries, others, strict=True):

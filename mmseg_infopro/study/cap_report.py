@@ -98,7 +98,7 @@ def cap_table(rows: Sequence[CapRow]) -> str:
 def _cells(row: CapRow) -> list[str]:
     entry = row.planned
     crop = '{}x{}'.format(*entry.crop)
-    cells = [f'{entry.cap} ({format_bytes(entry.cap_bytes)})', row.budget, row.way.name]
+    cells = [f'{entry.cap} ({format_bytes(entry.cap_bytes)})', row.budget, row.way.word]
     if not entry.fits:
         return [*cells, *[''] * (len(HEADERS) - 4), f'does not fit: {_smallest(entry)}']
     cells += [str(entry.batch), crop, f'{entry.share:.1%}', _ratio(entry.time_ratio)]
@@ -136,11 +136,11 @@ def winners(rows: Sequence[CapRow]) -> Iterable[str]:
     for (cap, budget), own in groups.items():
         where = f'{cap}, same {budget}'
         if len(own) == 1:
-            yield f'{where}: {own[0].way.name} is the only way that was trained.'
+            yield f'{where}: {own[0].way.word} is the only way that was trained.'
             continue
         first, second = sorted(own, key=lambda row: -row.mean)[:2]
         seeds, frames = compare(first.runs, second.runs)
-        ahead = f'{first.way.name} has the highest mean, {first.mean:.2f}, {second.way.name} next'
+        ahead = f'{first.way.word} has the highest mean, {first.mean:.2f}, {second.way.word} next'
         if frames is None:
             yield f'{where}: {ahead} with {second.mean:.2f}; they share no seed.'
             continue
@@ -153,10 +153,10 @@ def cap_figure(rows: Sequence[CapRow]) -> Figure:
     """Draw every way's mIoU under every cap, a mark a way; a bar is one standard deviation."""
     trained = [row for row in rows if row.runs]
     groups = list(dict.fromkeys((row.planned.cap, row.budget) for row in trained))
-    names = list(dict.fromkeys(row.way.name for row in trained))
+    names = list(dict.fromkeys(row.way.word for row in trained))
     figure, axes = blank_figure(max(7.0, 2.2 * len(groups)), 4.5)
     for index, name in enumerate(names):
-        own = [row for row in trained if row.way.name == name]
+        own = [row for row in trained if row.way.word == name]
         spots = np.array([groups.index((row.planned.cap, row.budget)) for row in own])
         axes.errorbar(
             spots - 0.3 + 0.6 * (index + 0.5) / len(names),

@@ -67,7 +67,7 @@ def class_figure(rows: Sequence[Row], classes: Sequence[str]) -> Figure:
     width = 0.8 / len(rows)
     for index, row in enumerate(rows):
         at = np.arange(len(classes)) - 0.4 + (index + 0.5) * width
-        axes.bar(at, row.class_ious, width, label=row.way.name, color=f'C{index % 10}')
+        axes.bar(at, row.class_ious, width, label=row.way.word, color=f'C{index % 10}')
     axes.set_xticks(range(len(classes)), classes, rotation=30, ha='right')
     axes.set(ylabel='IoU (%)')
     axes.legend(frameon=False, fontsize=8, ncols=3)

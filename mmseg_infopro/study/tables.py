@@ -28,7 +28,7 @@ def markdown(rows: Sequence[Row]) -> str:
     lines = ['| ' + ' | '.join(HEADERS) + ' |', '|' + '---|' * len(HEADERS)]
     lines += ['| ' + ' | '.join(_cells(row)) + ' |' for row in rows]
     if len({code for row in rows for code in row.codes}) > 1:
-        states = {row.way.name: ', '.join(row.codes) for row in rows}
+        states = {row.way.word: ', '.join(row.codes) for row in rows}
         lines += ['', 'Of several states of the project: ']
         lines[-1] += '; '.join(f'{name}: {codes}' for name, codes in states.items()) + '.'
     return '\n'.join(lines) + '\n'

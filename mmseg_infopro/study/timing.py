@@ -58,7 +58,7 @@ def time_ways(cfg: Config, study: Study, ways: Sequence[Way]) -> dict[Way, float
     if not ways:
         return {}
     configs = [resolve(way.config(cfg, study.bed.partitions)) for way in ways]
-    trials = [Trial('', '', 'float32', config) for config in configs]
+    trials = [Trial(way, 'float32', config) for way, config in zip(ways, configs, strict=True)]
     times = time_trials(trials, ROUNDS, STEPS)
     for way, found in zip(ways, times, strict=True):
         if not found.timed:

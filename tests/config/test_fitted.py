@@ -16,7 +16,7 @@ from mmseg_infopro.local.settings import read_local_settings
 from mmseg_infopro.planning.batch import StepShape
 from mmseg_infopro.planning.boundaries import module_peaks, plan_boundaries
 from mmseg_infopro.planning.unit_costs import measure_step
-from mmseg_infopro.report.baselines import end_to_end_forms
+from mmseg_infopro.report.baselines import E2E, end_to_end_forms
 from tests.models import build, model_config
 
 BOUNDARIES = ['layer1.1', 'layer2.1', 'layer3.0']
@@ -89,7 +89,7 @@ def test_four_modules_cost_at_most_3_percent_and_heads_are_no_peak():
     cfg.model.data_preprocessor.size = (128, 256)
     cfg.train_dataloader = dict(batch_size=2)
     cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
-    end_to_end = dry_config_step(end_to_end_forms(cfg)['E2E'])
+    end_to_end = dry_config_step(end_to_end_forms(cfg)[E2E])
     local = localize(cfg, 4)
     assert dry_config_step(resolve(local)).flops <= 1.03 * end_to_end.flops
     model = build_end_to_end(local)

@@ -7,7 +7,7 @@ import pytest
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.config.step import dry_config_step
-from mmseg_infopro.report.baselines import end_to_end_forms
+from mmseg_infopro.report.baselines import E2E, end_to_end_forms
 
 LEAN = str(Path(__file__).resolve().parents[2] / 'configs/cityscapes/lean_deeplabv3_r101.py')
 
@@ -19,7 +19,7 @@ CAPPED = {
 
 @pytest.fixture(scope='module')
 def end_to_end():
-    return dry_config_step(end_to_end_forms(read_config(LEAN, None))['E2E'])
+    return dry_config_step(end_to_end_forms(read_config(LEAN, None))[E2E])
 
 
 @pytest.mark.parametrize(

@@ -49,17 +49,17 @@ def test_methods_differ_as_they_say_and_nothing_is_compiled() -> None:
     cfg = tiny(recompute='units')
     cfg.compile = True
     methods = methods_to_compare(cfg, [1, 2, 2], ['none', 'cheap'])
-    trials = {trial.name: trial.cfg for trial in plan_trials(cfg, methods)}
-    assert list(trials)[:2] == ['E2E', 'E2E with_cp']
-    assert list(trials)[-2:] == ['K=2', 'K=2 cheap']
+    trials = {trial.way.word: trial.cfg for trial in plan_trials(cfg, methods)}
+    assert list(trials)[:2] == ['e2e', 'with_cp']
+    assert list(trials)[-2:] == ['local:2', 'local:2 cheap']
     for trial in trials.values():
         assert 'compile' not in trial
         assert 'compile' not in trial.model.local
-    locals_ = [trials[name].model.local for name in ('E2E', 'K=2', 'K=2 cheap')]
+    locals_ = [trials[name].model.local for name in ('e2e', 'local:2', 'local:2 cheap')]
     words = [local.get('recompute', 'none') for local in locals_]
     assert words == ['none', 'none', 'cheap']
-    assert trials['E2E with_cp'].model.backbone.with_cp is True
-    assert not trials['K=2'].model.backbone.get('with_cp')
+    assert trials['with_cp'].model.backbone.with_cp is True
+    assert not trials['local:2'].model.backbone.get('with_cp')
     assert cfg.compile is True
 
 

@@ -2,23 +2,41 @@
 
 import pytest
 
-from mmseg_infopro.report.way import Way, parse_way
+from mmseg_infopro import localize
+from mmseg_infopro.report.way import Way, parse_way, way_of
+from tests.config.test_localize import plain_config
 
 PARTITIONS = {'4': ['layer1.1', 'layer2.1', 'layer3.1']}
 
 
 @pytest.mark.parametrize(
-    ('word', 'name'),
+    ('word', 'series'),
     [
-        ('e2e', 'E2E'),
-        ('with_cp', 'E2E with_cp'),
-        ('dgl:4', 'dgl K=4'),
-        ('infopro/paper:4', 'infopro (paper heads) K=4'),
+        ('e2e', 'e2e'),
+        ('with_cp', 'with_cp'),
+        ('dgl:4', 'dgl'),
+        ('infopro/paper:4', 'infopro/paper'),
     ],
 )
-def test_a_word_names_a_way(word, name):
+def test_a_word_names_a_way(word, series):
     way = parse_way(word)
-    assert (way.word, way.name) == (word, name)
+    assert (way.word, way.series) == (word, series)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'count', 'detail', 'word'),
+    [
+        ({}, 2, '', 'infopro:2'),
+        (dict(heads='paper'), 2, 'cheap', 'infopro/paper:2 cheap'),
+        (dict(method='sequential'), 4, 'auto 40%', 'sequential:4 auto 40%'),
+        (dict(heads=[dict(type='FCNHead', num_convs=2)]), 3, '', 'local:3'),
+        ({}, 1, 'auto 40%', 'k1_auto 40%'),
+    ],
+)
+def test_a_config_says_which_way_it_is(changes, count, detail, word):
+    cfg = plain_config()
+    local = localize(cfg, 2, **changes) if changes else cfg
+    assert way_of(local, count, detail).word == word
 
 
 def test_a_way_is_a_command_line():

@@ -46,7 +46,7 @@ def test_rows_compare_ways_under_the_same_cap_and_budget():
 def test_what_meets_no_cap_is_a_row_that_says_so():
     lines = cap_table(cap_rows(PLAN, RUNS)).splitlines()
     assert lines[3].endswith('+4.00 [+4.00, +4.00] | +4.00 [+4.00, +4.00] | better |')
-    assert '| 25% (50.00 MiB) | images | E2E |' in lines[4]
+    assert '| 25% (50.00 MiB) | images | e2e |' in lines[4]
     assert 'does not fit: batch 2 of 64x96 needs 50.00 MiB (25.0%)' in lines[4]
     assert {line.count('|') for line in lines[:8]} == {15}
     assert 'not trained yet' in cap_table(cap_rows(PLAN, RUNS[3:]))
@@ -54,10 +54,10 @@ def test_what_meets_no_cap_is_a_row_that_says_so():
 
 def test_a_win_needs_both_intervals():
     assert list(winners(cap_rows(PLAN, RUNS))) == [
-        '60%, same images: dgl K=4 has the highest mean, 45.00, E2E next: '
+        '60%, same images: dgl:4 has the highest mean, 45.00, e2e next: '
         '+4.00 [+4.00, +4.00]; it wins.',
-        '25%, same images: dgl K=4 is the only way that was trained.',
-        '25%, same time: dgl K=4 is the only way that was trained.',
+        '25%, same images: dgl:4 is the only way that was trained.',
+        '25%, same time: dgl:4 is the only way that was trained.',
     ]
     (first, *_) = winners(cap_rows(PLAN, RUNS[1:4]))
     assert first.endswith('they share no seed.') or first.endswith('too few seeds.')
@@ -65,7 +65,7 @@ def test_a_win_needs_both_intervals():
 
 def test_the_picture_has_every_way_and_cap():
     figure = cap_figure(cap_rows(PLAN, RUNS))
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['E2E', 'dgl K=4']
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['e2e', 'dgl:4']
     ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     assert ticks[-1] == "25% of E2E's peak\nsame time"
 

@@ -36,7 +36,7 @@ def test_it_shows_the_methods_that_were_asked_for(run: Run, config: Path, tmp_pa
     )
     assert outcome.status == 0, outcome.err
     report = read(tmp_path / 'benchmark.json')
-    names = ['E2E', 'E2E with_cp', 'K=2', 'K=2 units', 'K=3', 'K=3 units']
+    names = ['e2e', 'with_cp', 'local:2', 'local:2 units', 'local:3', 'local:3 units']
     rows = report['rows']
     assert [row['name'] for row in rows] == names
     assert [row['num_modules'] for row in rows] == [1, 1, 2, 2, 3, 3]
@@ -93,20 +93,18 @@ def test_each_precision_is_compared_with_itself(run: Run, config: Path, tmp_path
     assert outcome.status == 0, outcome.err
     rows = {(row['name'], row['precision']): row for row in read(tmp_path / 'b.json')['rows']}
     assert len(rows) == 6
-    assert all(rows['E2E', name]['predicted']['share'] == 1 for name in ('bfloat16', 'float16'))
-    seconds = rows['E2E', 'bfloat16']['measured']['seconds']
+    assert all(rows['e2e', name]['predicted']['share'] == 1 for name in ('bfloat16', 'float16'))
+    seconds = rows['e2e', 'bfloat16']['measured']['seconds']
     assert seconds > 0
-    cut = rows['K=2', 'bfloat16']['measured']
+    cut = rows['local:2', 'bfloat16']['measured']
     assert cut['ratio'] == pytest.approx(cut['seconds'] / seconds)
-    refused = rows['K=2', 'float16']
+    refused = rows['local:2', 'float16']
     assert refused['measured']['seconds'] is refused['measured']['ratio'] is None
     assert refused['measured']['rounds'] == []
     assert refused['predicted']['total'] > 0
-    assert 'K=2 float16: float16 is not timed on a CPU' in outcome.out
+    assert 'local:2 float16: float16 is not timed on a CPU' in outcome.out
     # Text in an SVG is drawn as shapes, under a comment that holds it.
-    assert (
-        'could not be timed: E2E float16, E2E with_cp float16' in (tmp_path / 'b.svg').read_text()
-    )
+    assert 'could not be timed: e2e float16, with_cp float16' in (tmp_path / 'b.svg').read_text()
 
 
 @pytest.mark.parametrize(
@@ -147,10 +145,10 @@ def test_auto_stays_within_each_cap_or_says_that_it_cannot(
     assert outcome.status == 0, outcome.err
     rows = {row['name']: row for row in read(tmp_path / 'b.json')['rows']}
     assert [row['num_modules'] for row in rows.values()] == [1, 1, 1, 1, 2, 2, 2]
-    fitting = rows[f'K=2 auto {cap}B']
-    assert fitting['predicted']['total'] <= cap < rows['K=2']['predicted']['total']
+    fitting = rows[f'local:2 auto {cap}B']
+    assert fitting['predicted']['total'] <= cap < rows['local:2']['predicted']['total']
     assert fitting['recompute'] != 'none'
-    assert rows['K=2 auto >1KB']['predicted']['total'] > 1000
+    assert rows['local:2 auto >1KB']['predicted']['total'] > 1000
     assert 'auto >SIZE: nothing fits this cap; the smallest peak found' in outcome.out
 
 

@@ -11,7 +11,7 @@ from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.report import fitting
-from mmseg_infopro.report.baselines import end_to_end_forms
+from mmseg_infopro.report.baselines import E2E, end_to_end_forms
 from mmseg_infopro.report.fitting import Cap, Fitter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,12 +29,12 @@ def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
     result = run_at_root('fit', CONFIG, '--cap', cap, '--json', figures, '-o', out, *SMALL)
     assert result.status == 0, result.err
     rows = {row['name']: row for row in json.loads(figures.read_text())}
-    assert list(rows) == ['E2E', 'E2E with_cp', 'K=2 auto']
+    assert list(rows) == ['e2e', 'with_cp', 'infopro/paper:2 auto']
     (chosen,) = (row for row in rows.values() if row['recommended'])
     assert f'Use {chosen["name"]}: ' in result.out
     assert f'python tools/train.py {out}' in result.out
     peak = dry_config_step(read_config(str(out), None)).peak.total
-    assert peak == chosen['peak'] <= parse_bytes(cap) < rows['E2E']['peak']
+    assert peak == chosen['peak'] <= parse_bytes(cap) < rows['e2e']['peak']
     for row in rows.values():
         assert row['fits'] == (row['peak'] <= parse_bytes(cap))
         # What fits fits now, or more.
@@ -90,7 +90,7 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
     cfg = read_config(str(ROOT / CONFIG), None)
     override_step(cfg, 4, (64, 96))
     fitter = Fitter(cfg, 'none', Cap(parse_bytes(cap), 0))
-    row = fitter.end_to_end('E2E', end_to_end_forms(cfg)['E2E'])
+    row = fitter.end_to_end(E2E, end_to_end_forms(cfg)[E2E])
     assert row.fixed_crop
     assert row.crop == ((64, 96) if row.fits else None)
     assert row.fits == (row.batch >= 4) == (cap == '60MB')
@@ -99,4 +99,4 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
 def test_a_method_whose_modules_train_in_turn(run_at_root):
     result = run_at_root('fit', CONFIG, '--cap', '20MB', '--method', 'sequential', *SMALL)
     assert result.status == 0, result.err
-    assert 'K=2' in result.out
+    assert 'sequential:2' in result.out

@@ -31,7 +31,7 @@ def test_all_that_a_cpu_can_run_runs_and_is_not_run_twice(run: Run, tmp_path: Pa
     assert figures['group']['difference'] == 0
     losses = figures['forms']['losses']
     assert losses['compiled'] == pytest.approx(losses['eager'], rel=1e-4)
-    assert '| K=2 lean |' in (tmp_path / 'report/report.md').read_text()
+    assert '| infopro:2 lean |' in (tmp_path / 'report/report.md').read_text()
     assert Image.open(tmp_path / 'report/report.png').width > 1000
     again = run('gpu_report', *SMALL)
     assert again.out.strip() == 'all rows have run: report/report.md'
@@ -40,13 +40,13 @@ def test_all_that_a_cpu_can_run_runs_and_is_not_run_twice(run: Run, tmp_path: Pa
 def test_time_that_is_left_decides(run: Run) -> None:
     outcome = run('gpu_report', *SMALL, '--minutes', 0.001)
     assert outcome.status == 3
-    assert 'no time left for memory/tiny_resnet float32 E2E: call again' in outcome.out
+    assert 'no time left for memory/tiny_resnet float32 e2e: call again' in outcome.out
 
 
 def test_the_rows_of_a_whole_report_are_listed(run: Run) -> None:
     lines = run('gpu_report', '--device', 'cpu', '--list').out.splitlines()
     assert len(lines) > 70
-    assert lines[0].split() == ['to', 'run', 'memory/deeplabv3_r101', 'float32', 'E2E']
+    assert lines[0].split() == ['to', 'run', 'memory/deeplabv3_r101', 'float32', 'e2e']
 
 
 @pytest.mark.parametrize(

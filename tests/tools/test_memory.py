@@ -23,15 +23,15 @@ def test_it_compares_local_modules_with_what_a_user_would_pick_instead(run_at_ro
     )
     assert result.status == 0, result.err
     rows = json.loads(figures.read_text())
-    assert [row['name'] for row in rows] == ['E2E', 'E2E with_cp', 'K=2', 'K=3']
+    assert [row['name'] for row in rows] == ['e2e', 'with_cp', 'infopro/paper:2', 'infopro/paper:3']
     assert rows[1]['total'] < rows[0]['total'] < rows[1]['total'] + rows[0]['activations']
     assert rows[1]['flops'] > rows[0]['flops']
     assert rows[2]['total'] < rows[0]['total']
     assert all(row['total'] == sum(row[part] for part in PARTS) for row in rows)
     assert all(len(row['module_peaks']) == len(row['boundaries']) + 1 for row in rows[2:])
     assert '100.0%' in result.out
-    assert "K=2: boundaries=['" in result.out
-    answer = r'^K=[23]: the peak \([\d.]+ MiB\) is in local module'
+    assert "infopro/paper:2: boundaries=['" in result.out
+    answer = r'^infopro/paper:[23]: the peak \([\d.]+ MiB\) is in local module'
     assert re.search(answer, result.out, re.MULTILINE)
     assert Image.open(picture).width > 500
 

@@ -19,13 +19,14 @@ from ...config.resolve import resolve
 from ...config.step import dry_config_step
 from ...files.whole import write_whole
 from ...local.settings import read_local_settings
-from ..baselines import end_to_end_forms
+from .. import baselines
+from ..way import parse_way
 from .networks import Network
 
-E2E, WITH_CP, AUTO, LEAN = 'E2E', 'E2E with_cp', 'K=1 auto', 'K=2 lean'
-FREE, FOUR, EIGHT = 'K=2 free', 'K=4 lean', 'K=8 lean'
+E2E, WITH_CP, AUTO, LEAN = 'e2e', 'with_cp', 'k1_auto', 'infopro:2 lean'
+FREE, FOUR, EIGHT = 'infopro:2 free', 'infopro:4 lean', 'infopro:8 lean'
 WAYS = (E2E, WITH_CP, AUTO, FREE, LEAN, FOUR, EIGHT)
-"""Ways to train: K and its recipe; ``auto`` recomputes until it needs no more than
+"""Ways to train by their names, with recipes; :data:`AUTO` recomputes until it needs no more than
 :data:`LEAN`."""
 PLANNING_SECONDS = {E2E: 20, WITH_CP: 20, AUTO: 150}
 """That a plan takes, about; others take 40."""
@@ -69,7 +70,7 @@ class Plans:
         return sum(PLANNING_SECONDS.get(way, 40) for way in missing)
 
     def _file(self, network: Network, precision: str, way: str) -> Path:
-        name = way.replace(' ', '_')
+        name = way.replace(' ', '_').replace(':', '-')
         return self.folder / network.name / f'{precision}_{name}.json'
 
     def _read(self, file: Path) -> Plan | None:
@@ -109,10 +110,11 @@ def ways_of(network: Network, ways: tuple[str, ...] = WAYS) -> tuple[str, ...]:
 
 def resolved_way(cfg: Config, way: str) -> Config:
     """Return a config that trains in one of :data:`WAYS`, but not in :data:`AUTO`."""
-    if way in (E2E, WITH_CP):
-        return end_to_end_forms(cfg)[way]
-    count, recipe = way.removeprefix('K=').split()
-    return resolve(localize(cfg, int(count), recipe=recipe))
+    word, _, recipe = way.partition(' ')
+    found = parse_way(word)
+    if found in (baselines.E2E, baselines.WITH_CP):
+        return baselines.end_to_end_forms(cfg)[found]
+    return resolve(localize(cfg, found.num_modules, method=found.method, recipe=recipe))
 
 
 def _versions() -> str:

@@ -37,9 +37,9 @@ def time_row() -> CardRow:
         return dict(name=name, seconds=seconds, ratio=ratio, quartiles=None, **kwargs)
 
     ways = [
-        way('E2E', 0.2),
-        way('K=2 lean', 0.22, goal=1.05),
-        way('K=8', None, failure='out of GPU memory'),
+        way('e2e', 0.2),
+        way('infopro:2 lean', 0.22, goal=1.05),
+        way('infopro:8', None, failure='out of GPU memory'),
     ]
     return CardRow('times', 'net float32', 'done', 1, dict(rows=ways))
 
@@ -70,15 +70,15 @@ def test_the_end_of_a_test_run_is_read() -> None:
 
 
 def test_goals_stand_beside_the_figures() -> None:
-    failed = CardRow('crop', 'net K=8', 'failed', 1, failure='RuntimeError: a reason')
+    failed = CardRow('crop', 'net infopro:8', 'failed', 1, failure='RuntimeError: a reason')
     rows = [memory_row(0.05), memory_row(-0.2), time_row(), failed, CardRow('cap', 'killed')]
     text = as_markdown(MACHINE, rows)
     assert text.startswith('# a card, torch 2.13.0\n')
     assert '| net 0.05 | 4.00 GiB | 4.20 GiB | 5.00 GiB | +5.0% | within 10%: met |' in text
     assert '| -20.0% | within 10%: missed |' in text
-    assert '| K=2 lean | 220.0 | 1.100 | at most 1.05: missed | - | - |' in text
-    assert '| K=8 | out of GPU memory |' in text
-    assert '- crop/net K=8: RuntimeError: a reason' in text
+    assert '| infopro:2 lean | 220.0 | 1.100 | at most 1.05: missed | - | - |' in text
+    assert '| infopro:8 | out of GPU memory |' in text
+    assert '- crop/net infopro:8: RuntimeError: a reason' in text
     assert '- cap/killed: the process ended while it ran' in text
 
 
