@@ -72,7 +72,7 @@ def test_what_is_rebuilt_has_the_channels_of_the_image():
     size = round(256 / shape.stride)
     with FlopCounterMode(display=False) as counter:
         assert head([torch.randn(1, shape.channels, size, size)]).shape[1] == 12
-    counted = counter.get_total_flops() / 256**2 / border.flops.per_pixel
+    counted = counter.get_total_flops() / 256**2 / border.flops_per_pixel
     assert found.share == pytest.approx(counted)
 
 
