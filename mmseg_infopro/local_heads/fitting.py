@@ -84,9 +84,7 @@ def fit(head_class: FittedHead, border: Border, num_classes: int, share: float) 
         if found and stride == found[-1].stride:
             continue
         for channels in reversed(WIDTHS):
-            weights = head_class.weights(
-                in_channels, channels, stride, num_classes, image_channels
-            )
+            weights = head_class.weights(in_channels, channels, stride, num_classes, image_channels)
             part = 2 * weights / stride**2 / border.flops_per_pixel
             if part <= share or channels == WIDTHS[0]:
                 break
