@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from ..measure.sizes import format_bytes
+from .explain import FailedStepError
 from .localize import localize
 from .resolve import resolve
 from .step import config_peak
@@ -18,13 +19,16 @@ def fewest_as_good(cfg: Config) -> tuple[int, int, int]:
     """Return the fewest modules that need as little as a config's own, and what both need.
 
     Each is a dry step: of one module less, and so on while that needs no more and the other
-    settings allow it, and of end-to-end training.
+    settings allow it, and of end-to-end training. Why settings do not is logged.
 
     Args:
         cfg: With ``local.num_modules`` or ``local.boundaries``.
 
     Returns:
         K, the bytes that it needs, and those that the config's own K needs.
+
+    Raises:
+        FailedStepError: A step of fewer modules fails.
     """
     resolved = resolve(cfg)
     own = len(resolved.model.local.boundaries) + 1
@@ -33,7 +37,12 @@ def fewest_as_good(cfg: Config) -> tuple[int, int, int]:
     for count in range(own - 1, 0, -1):
         try:
             trial = config_peak(resolve(localize(cfg, count))).total
-        except ValueError:  # settings as offload=[2] name modules that fewer ones lack
+        except FailedStepError:
+            raise
+        except ValueError as error:  # settings as offload=[2] name modules that fewer ones lack
+            MMLogger.get_current_instance().info(
+                f'{_modules(count)} in place of {own} cannot be tried: {error}'
+            )
             break
         if trial > NOTHING * peak:
             break

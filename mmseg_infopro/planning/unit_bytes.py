@@ -19,21 +19,15 @@ from .costs import UnitBytes
 
 
 class SavedBytes:
-    """Context that counts the storages that autograd saves, each once, parameters apart.
+    """Context that counts the storages that autograd saves, each once, parameters apart."""
 
-    Args:
-        model: Whose parameters and buffers do not count.
-        offloads: Whether large ones go to the host, and do not count either.
-    """
-
-    def __init__(self, model: nn.Module, offloads: bool = False) -> None:
-        self.offloads = offloads
+    def __init__(self, model: nn.Module) -> None:
         # The storages are kept, so that no address is used twice.
         self.known = {
             storage_id(tensor.untyped_storage()): tensor.untyped_storage()
             for tensor in (*model.parameters(), *model.buffers())
         }
-        self.num_bytes = 0
+        self.num_bytes = self.small_bytes = 0
 
     def __enter__(self) -> None:
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
@@ -46,14 +40,15 @@ class SavedBytes:
         storage = tensor.untyped_storage()
         if storage_id(storage) not in self.known:
             self.known[storage_id(storage)] = storage
-            if not self.offloads or storage.nbytes() < SMALLEST:
-                self.num_bytes += storage.nbytes()
+            self.num_bytes += storage.nbytes()
+            self.small_bytes += storage.nbytes() if storage.nbytes() < SMALLEST else 0
         return tensor
 
-    def take(self) -> int:
-        """Return the bytes counted since the last call."""
-        num_bytes, self.num_bytes = self.num_bytes, 0
-        return num_bytes
+    def take(self) -> tuple[int, int]:
+        """Return the bytes counted since the last call, and those too small to be offloaded."""
+        found = self.num_bytes, self.small_bytes
+        self.num_bytes = self.small_bytes = 0
+        return found
 
 
 class UnitsAlone:
@@ -103,17 +98,24 @@ def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None
         _Root.apply(*outputs).backward()
 
 
-def offloaded(unit: UnitBytes) -> UnitBytes:
+def offloaded(unit: UnitBytes, small: int, recomputes: bool) -> UnitBytes:
     """Return a unit's bytes where what it saves waits on the host.
 
     Args:
-        unit: Whose ``saved`` is what stays on the device.
+        unit: Without that.
+        small: Bytes of what it saves that stay on the device.
+        recomputes: Whether it makes the rest again, on the device.
     """
-    small = tuple(
+    operations = tuple(
         op if op.output_bytes < SMALLEST else replace(op, output_bytes=0) for op in unit.operations
     )
-    inside, kept = min(unit.inside, unit.saved), min(unit.kept, unit.saved)
-    return replace(unit, inside=inside, kept=kept, operations=small)
+    return replace(
+        unit,
+        saved=unit.saved if recomputes else small,
+        inside=min(unit.inside, small),
+        kept=min(unit.kept, small),
+        operations=operations,
+    )
 
 
 def as_leaf(feature: Tensor) -> Tensor:

@@ -187,7 +187,7 @@ class _Measurement:
     def units(self) -> list[UnitBytes]:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
-        saved, alone = SavedBytes(self.model, self.offloads), UnitsAlone()
+        saved, alone = SavedBytes(self.model), UnitsAlone()
         measured: list[UnitBytes] = []
         entry = [self.image]
         units = backbone.units()
@@ -205,11 +205,12 @@ class _Measurement:
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
             gradients = gradient_bytes(backbone, unit)
+            saved_bytes, small = saved.take()
             read = [feature for index, feature in own.items() if index in self.tail_reads]
             measured.append(
                 UnitBytes(
                     unit.name,
-                    saved=saved.take(),
+                    saved=saved_bytes,
                     state=num_bytes(tree_leaves(state)),
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
@@ -224,8 +225,10 @@ class _Measurement:
                     operations=activations.operations,
                 )
             )
+            if self.offloads:
+                measured[-1] = offloaded(measured[-1], small, self.recomputes)
             entry = border
-        return [offloaded(unit) for unit in measured] if self.offloads else measured
+        return measured
 
     def _peak_of_heads(self, boundary: str, state: State, entry: Sequence[Tensor]) -> int:
         key = self._key(boundary)

@@ -1,10 +1,13 @@
 """A number of local modules that saves nothing over a smaller one."""
 
+import re
+
 import pytest
 from mmengine.logging import MMLogger
 
 from mmseg_infopro import localize
 from mmseg_infopro.config import helpful
+from mmseg_infopro.config.explain import FailedStepError
 from mmseg_infopro.config.helpful import with_helpful_modules
 from mmseg_infopro.measure.peaks import PeakBytes
 from tests.config.test_localize import plain_config
@@ -68,7 +71,23 @@ def test_where_none_helps_it_says_so(warnings, monkeypatch):
 @pytest.mark.parametrize(
     'local', [dict(offload=[2]), dict(heads=[*HEADS, dict(type='LinearHead', at=[1])])]
 )
-def test_settings_that_name_modules_keep_them(local):
+def test_settings_that_name_modules_keep_them_and_the_log_says_so(local, monkeypatch):
+    lines = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'info', lines.append)
     cfg = localize(plain_config(), 3, heads=HEADS)
     cfg.model.local.update(local)
     assert with_helpful_modules(cfg).model.local.num_modules == 3
+    (line,) = (line for line in lines if 'cannot be tried' in line)
+    assert line.startswith('2 local modules in place of 3 cannot be tried: local.')
+    assert re.search(r'names? module [12]', line)
+
+
+def test_a_step_of_fewer_modules_that_fails_is_an_error(warnings, monkeypatch):
+    def fail(cfg):
+        if asked_of(cfg) == 2:
+            raise FailedStepError('no such step')
+        return peak(cfg)
+
+    monkeypatch.setattr(helpful, 'config_peak', fail)
+    with pytest.raises(FailedStepError, match='no such step'):
+        with_helpful_modules(localize(plain_config(), 3))

@@ -1,0 +1,45 @@
+"""Settings of the step that plans take into account: offload, and the memory format."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmseg_infopro import localize
+from mmseg_infopro.config.build import build_end_to_end
+from mmseg_infopro.config.edit import override_step
+from mmseg_infopro.config.fit_cap import measure_config
+from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.local.settings import read_local_settings
+from mmseg_infopro.planning.boundaries import module_peaks
+
+CONFIG = Path(__file__).resolve().parents[2] / 'configs/camvid/e2e_deeplabv3_r18.py'
+BOUNDARY = 'layer2.1'
+
+
+def cut(**local):
+    cfg = read_config(str(CONFIG))
+    override_step(cfg, 8, (256, 384))
+    cfg = localize(cfg, boundaries=[BOUNDARY], recipe='plain')
+    cfg.model.local.update(local)
+    return cfg
+
+
+def planned(cfg):
+    return module_peaks(measure_config(cfg, read_local_settings(cfg.model.local)), [BOUNDARY])
+
+
+@pytest.mark.parametrize('recompute', ['none', 'cheap'])
+def test_what_waits_on_the_host_is_not_planned_for(recompute):
+    offloaded = cut(recompute=recompute, offload=True)
+    found, plan = dry_config_step(offloaded).module_peaks(), planned(offloaded)
+    for index, peak in enumerate(plan):
+        assert peak == pytest.approx(found[index], rel=0.3)
+    assert plan[1] < 0.95 * planned(cut(recompute=recompute))[1]
+
+
+def test_the_uncut_model_has_the_memory_format():
+    layer = build_end_to_end(cut(channels_last=True)).decode_head.bottleneck.conv
+    assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not layer.weight.is_contiguous()
