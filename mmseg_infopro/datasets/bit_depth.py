@@ -35,11 +35,18 @@ def mask_defect(path: str | Path) -> str | None:
         return None
     with Image.open(path) as image:
         ids = np.unique(np.asarray(image))
-    wrong = ids[(ids > MAX_ID) | (ids < 0)]
+    is_signed = np.issubdtype(ids.dtype, np.signedinteger)
+    wrong = ids[(ids > MAX_ID) | (ids < (-1 if is_signed else 0))]  # -1 becomes 255: ignored
+    broken = ids[ids % 1 != 0]
+    if broken.size:
+        return f'holds ids that are no whole numbers, {_first(broken)}'
     if not wrong.size:
         return None
-    shown = ', '.join(str(value) for value in wrong[:5])
-    return f'holds ids of 16 bits, {shown}, which would wrap to 8 bits, as 257 to 1'
+    return f'holds ids of 16 bits, {_first(wrong)}, which would wrap to 8 bits, as 257 to 1'
+
+
+def _first(values: np.ndarray) -> str:
+    return ', '.join(str(value) for value in values[:5])
 
 
 def image_defect(path: str | Path, loader: dict[str, Any]) -> str | None:

@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .files import IMAGE_LOADERS, check_entries, check_files, check_folders, kind_name
+from .files import check_entries, check_files, check_folders, notice
+from .loaders import IMAGE_LOADERS, MASK_LOADERS, kind_name
 
 LISTING = BaseSegDataset.load_data_list
 SPLITS = ('train', 'val', 'test')
 INNER = ('dataset', 'datasets')
 OF_DATA = {'data_root', 'data_prefix', 'ann_file', 'pipeline', *INNER}
 """Keys by which a data set within another one is known."""
-MASK_LOADERS = ('LoadAnnotations', 'LoadCheckedAnnotations')
 
 
 def check_data(cfg: Config, splits: Sequence[str] = SPLITS) -> dict[str, int]:
@@ -95,7 +94,7 @@ def _check_leaf(split: str, leaf: Mapping[str, Any]) -> int:
         raise ValueError(f'the {split} data set type {kind!r} is not registered')
     local = (leaf.get('backend_args') or {}).get('backend', 'local') == 'local'
     if not (isinstance(family, type) and issubclass(family, BaseSegDataset) and local):
-        _notice(f'the {split} data ({kind}) is not checked')
+        notice(f'the {split} data ({kind}) is not checked')
         return 0
     lists_files_itself = getattr(family, 'load_data_list', None) is not LISTING
     if not lists_files_itself and 'data_root' in leaf:
@@ -108,21 +107,17 @@ def _check_leaf(split: str, leaf: Mapping[str, Any]) -> int:
         raise ValueError(f'the {split} data set {kind} cannot be built: {error}') from error
     images, masks = _paths(files, 'img_path'), _paths(files, 'seg_map_path')
     if files and not images:
-        _notice(f'the {split} data ({kind}) names no files in img_path: its images are not checked')
+        notice(f'the {split} data ({kind}) names no files in img_path: its images are not checked')
     names = [kind_name(transform) for transform in leaf.get('pipeline') or ()]
     own = [name for name in names if 'Load' in name and name not in (*IMAGE_LOADERS, *MASK_LOADERS)]
     if own and not any(name in IMAGE_LOADERS for name in names):
-        _notice(f'the {split} images ({kind}) are not checked: {own[0]} loads them')
+        notice(f'the {split} images ({kind}) are not checked: {own[0]} loads them')
         images = []
     if own and not any(name in MASK_LOADERS for name in names):
         masks = []
     if not files or images or masks:
         check_files(split, leaf, images, masks, has_files=bool(files))
     return len(files)
-
-
-def _notice(text: str) -> None:
-    print_log(text, logger='current')
 
 
 def _paths(files: Sequence[Mapping[str, Any]], key: str) -> list[Path]:

@@ -7,19 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import print_log
+
 from .bit_depth import first_defect, image_defect, mask_defect
-from .image_files import file_defect, first_few
+from .image_files import Decoder, file_defect, first_few
+from .loaders import (
+    IMAGE_LOADERS,
+    MASK_LOADERS,
+    image_decoder,
+    leaves_out,
+    loader_config,
+    mask_decoder,
+)
 
 TRAIN_IDS, POLYGONS = '_labelTrainIds.png', '_polygons.json'
 NUM_WHOLE = 200
-"""So many files of a data set are read as a whole, at even distances; of others, the ends."""
-IMAGE_LOADERS = ('LoadImageFromFile', 'LoadCheckedImage')
-
-
-def kind_name(transform: Any) -> str:
-    """Return what a transform's class is called, of a config whose type may be the class."""
-    kind = transform.get('type') if isinstance(transform, Mapping) else None
-    return kind.__name__ if isinstance(kind, type) else str(kind).rpartition('.')[2]
+"""So many files of a data set are read wholly, at even distances; of others, the ends."""
 
 
 def check_folders(split: str, leaf: Mapping[str, Any]) -> None:
@@ -94,9 +97,14 @@ def check_files(
     missing = [mask for mask in masks if not mask.exists()]
     if missing:
         raise ValueError(_missing_masks(split, root, missing, len(masks)))
-    whole = {*spread(images, NUM_WHOLE), *spread(masks, NUM_WHOLE)}
-    files = [(path, file_defect(path, path in whole)) for path in [*images, *masks]]
-    defects = [(path, defect) for path, defect in files if defect]
+    loader = loader_config(leaf, IMAGE_LOADERS)
+    defects = _defects(images, image_decoder(loader))
+    left_out = [found for found in defects if leaves_out(loader, found[0])]
+    if left_out:
+        shown = f'{left_out[0][0]} {left_out[0][1]}'
+        notice(f'{len(left_out)} of {len(images)} {split} images are left out by the run: {shown}')
+        defects = [found for found in defects if found not in left_out]
+    defects += _defects(masks, mask_decoder(loader_config(leaf, MASK_LOADERS)))
     if defects:
         (first, defect), others = defects[0], [path for path, _ in defects[1:]]
         raise ValueError(
@@ -104,12 +112,23 @@ def check_files(
             f'{first} {defect}' + (f'; also {first_few(others)}' if others else '')
         )
     found = first_defect(masks, mask_defect)
-    loaders = [item for item in leaf.get('pipeline') or () if kind_name(item) in IMAGE_LOADERS]
-    for loader in loaders[:1]:
-        check = partial(image_defect, loader=dict(loader))
+    if loader:
+        check = partial(image_defect, loader=loader)
         found = found or first_defect(spread(images, NUM_WHOLE // 10), check)
     if found:
         raise ValueError(f'the {split} file {found[0]} {found[1]}')
+
+
+def _defects(paths: Sequence[Path], decode: Decoder) -> list[tuple[Path, str]]:
+    """The files with a defect, and which; some are decoded."""
+    whole = set(spread(paths, NUM_WHOLE))
+    files = [(path, file_defect(path, decode if path in whole else None)) for path in paths]
+    return [(path, defect) for path, defect in files if defect]
+
+
+def notice(text: str) -> None:
+    """Say what is left to the run."""
+    print_log(text, logger='current')
 
 
 def spread(items: Sequence[Any], most: int) -> list[Any]:

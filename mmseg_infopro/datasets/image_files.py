@@ -1,7 +1,9 @@
 """Tells a whole image file from a broken one by its bytes."""
 
 import os
+import re
 import tempfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ HEAD_BYTES = len(PNG)
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 IN_SCAN = (0x00, 0xFF, *range(0xD0, 0xD8))
 """What may follow a 0xFF in a scan: stuffing, fill bytes and restart markers."""
+Decoder = Callable[[bytes], Any]
+"""Makes an array of a file's content, or None of it."""
+
 SEGMENTS = (*range(0xC0, 0xD0), *range(0xD9, 0xF0), 0xFE)
 """Markers of what may follow a scan."""
 
@@ -81,12 +86,13 @@ def _end_of_scan(content: bytes, position: int) -> int:
         position += 1 if content[position + 1] == 0xFF else 2
 
 
-def file_defect(path: str | Path, whole: bool = False) -> str | None:
+def file_defect(path: str | Path, decode: Decoder | None = None) -> str | None:
     """What is wrong with an image file on disk, or None.
 
     Args:
         path: The file; about a kilobyte of it is read, if its end is where it should be.
-        whole: Read all of it, and decode a JPEG: its decoder notices damage in the middle.
+        decode: Of the loader that will read it: all is read, and is decoded unless it is a PNG
+            whose checksums are right.
     """
     path = Path(path)
     if path.is_dir():
@@ -97,7 +103,7 @@ def file_defect(path: str | Path, whole: bool = False) -> str | None:
             file.seek(-min(TAIL_BYTES, os.fstat(file.fileno()).st_size), os.SEEK_END)
             tail = file.read()
             ends = [end for start, end in END.items() if head.startswith(start)]
-            if not whole and any(end in tail for end in ends):
+            if decode is None and any(end in tail for end in ends):
                 return None
             file.seek(0)
             content = file.read()
@@ -106,10 +112,39 @@ def file_defect(path: str | Path, whole: bool = False) -> str | None:
     except OSError as error:
         return f'cannot be read ({error.strerror})'
     defect = content_defect(content, path.suffix)
-    if defect is None and whole and content.startswith(JPEG):
-        complaint = complaints(lambda: _decode(content))
-        return f'is a damaged JPEG ({complaint})' if complaint else None
+    if defect is None and decode is not None and not _has_right_checksums(content):
+        return _decoding_defect(content, decode)
     return defect
+
+
+def _has_right_checksums(content: bytes) -> bool:
+    """Whether a file is a PNG and what decoders need of it is what was written."""
+    if not content.startswith(PNG):
+        return False
+    position = len(PNG)
+    while position + 12 <= len(content):
+        length = int.from_bytes(content[position : position + 4], 'big')
+        end = position + 8 + length
+        kind = content[position + 4 : position + 8]
+        checksum = zlib.crc32(content[position + 4 : end]).to_bytes(4, 'big')
+        if kind[:1].isupper() and checksum != content[end : end + 4]:
+            return False
+        if kind == b'IEND':
+            return True
+        position = end + 4
+    return False
+
+
+def _decoding_defect(content: bytes, decode: Decoder) -> str | None:
+    decoded: list[Any] = []
+    try:
+        complaint = complaints(lambda: decoded.append(decode(content)))
+    except Exception as error:  # of whatever decoder
+        reason = re.sub(r' <[^>]* at 0x[0-9a-f]+>', '', str(error)).split('\n')[0]
+        return f'cannot be decoded ({reason or type(error).__name__})'
+    if decoded[0] is None:
+        return 'cannot be decoded: it is damaged, or of a format that its loader does not read'
+    return f'is a damaged JPEG ({complaint})' if complaint else None
 
 
 def complaints(run: Callable[[], Any]) -> str:

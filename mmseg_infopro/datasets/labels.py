@@ -10,11 +10,10 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
-from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import TRANSFORMS
 
 from .checks import build_unloaded, family_of, leaf_datasets
 from .files import spread
+from .loaders import image_loader, kind_name, load, mask_loader, own_transforms
 
 NUM_MASKS = 24
 """So many masks of each data set are read, at even distances."""
@@ -24,9 +23,12 @@ SPLITS = ('train', 'val')
 def check_labels(cfg: Config) -> None:
     """Check classes and label ids of training and validation data against the heads.
 
+    What a pipeline with transforms of others might put right is warned of only.
+
     Raises:
-        ValueError: A data set lists another number of classes than a head has, or a mask holds an
-            id that no head knows; the message names the file and the ids.
+        ValueError: A data set lists another number of classes than a head has, or a mask has
+            several channels, another size than its image, or an id that no head knows; the message
+            names the file and the ids.
     """
     heads = dict(_heads(cfg.model))
     if not heads:
@@ -54,8 +56,10 @@ def _is_binary(head: Mapping[str, Any]) -> bool:
 
 
 def _check_leaf(split: str, leaf: Mapping[str, Any], heads: dict[str, Mapping[str, Any]]) -> None:
-    family, transform = family_of(leaf), _mask_loader(leaf)
-    if not (isinstance(family, type) and issubclass(family, BaseSegDataset)) or transform is None:
+    family = family_of(leaf)
+    if not (isinstance(family, type) and issubclass(family, BaseSegDataset)):
+        return
+    if mask_loader(leaf) is None:
         return
     dataset = build_unloaded(family, leaf)
     classes = dataset.metainfo.get('classes')
@@ -66,35 +70,67 @@ def _check_leaf(split: str, leaf: Mapping[str, Any], heads: dict[str, Mapping[st
                 f'({family.__name__}) lists {len(classes)} classes in its metainfo: set '
                 f"num_classes={len(classes)}, or the data set's metainfo.classes"
             )
+    own = own_transforms(leaf)
+    try:
+        found = _sampled_ids(split, leaf, dataset)
+        for place, head in heads.items():
+            _check_ids(place, head, found, bool(getattr(dataset, 'reduce_zero_label', False)))
+    except LabelError as error:
+        if not own:
+            raise
+        _warn(f'{error}, unless {own[0]} of the pipeline sees to it')
+
+
+class LabelError(ValueError):
+    """Labels, as they are loaded, cannot be trained on."""
+
+
+def _sampled_ids(split: str, leaf: Mapping[str, Any], dataset: Any) -> dict[int, str]:
+    """Return the ids in some masks, each with a mask that has it.
+
+    Raises:
+        LabelError: A mask has several channels, or another size than its image, which no later
+            transform resizes.
+    """
+    load_mask, load_image = mask_loader(leaf), image_loader(leaf)
     found: dict[int, str] = {}
-    reduces = bool(getattr(dataset, 'reduce_zero_label', False))
+    misfits: list[str] = []
     for index in spread(range(len(dataset)), NUM_MASKS):
         info = dataset.get_data_info(index)
-        mask, path = _read(transform, info), info.get('seg_map_path')
-        for value in np.unique(mask).tolist() if mask is not None else ():
-            found.setdefault(int(value), str(path))
-    for place, head in heads.items():
-        _check_ids(split, place, head, found, reduces)
+        path = f'the {split} mask {info.get("seg_map_path")}'
+        mask = load(load_mask, info, 'seg_map_path', 'gt_seg_map', path)
+        if mask is None:
+            continue
+        if mask.ndim != 2:
+            raise LabelError(f'{path} has {mask.shape[-1]} channels; one is needed, of ids')
+        image = load(load_image, info, 'img_path', 'img', f'the image of {path}')
+        if image is not None and image.shape[:2] != mask.shape:
+            misfits.append(_two_sizes(path, mask, image))
+        for value in np.unique(mask).tolist():
+            found.setdefault(int(value), path)
+    if misfits and not any('Resize' in kind_name(item) for item in leaf['pipeline']):
+        raise LabelError(misfits[0])
+    if misfits:
+        _warn(f'{misfits[0]}: both are resized, but is it the same place?')
+    return found
 
 
-def _mask_loader(leaf: Mapping[str, Any]) -> Any:
-    """The transform of a pipeline that loads masks; None if it is not mmseg's."""
-    for item in leaf.get('pipeline') or ():
-        kind = item.get('type') if isinstance(item, Mapping) else None
-        found = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(found, type) and issubclass(found, LoadAnnotations):
-            return TRANSFORMS.build(dict(item))
-    return None
-
-
-def _read(transform: Any, info: dict[str, Any]) -> Any:
-    if not info.get('seg_map_path'):
-        return None
-    return transform(dict(info)).get('gt_seg_map')
+def _two_sizes(path: str, mask: np.ndarray, image: np.ndarray) -> str:
+    """Return a sentence on a mask ``(H, W)`` and its image ``(H', W', ...)``."""
+    message = (
+        f'{path} is {mask.shape[0]}x{mask.shape[1]} pixels (height x width), but its image loads '
+        f'as {image.shape[0]}x{image.shape[1]}'
+    )
+    if image.shape[:2] == mask.shape[::-1]:
+        message += (
+            "; if a camera noted that it is turned, color_type='color_ignore_orientation' of its "
+            'loader leaves it as it is'
+        )
+    return message
 
 
 def _check_ids(
-    split: str, place: str, head: Mapping[str, Any], found: dict[int, str], reduces: bool
+    place: str, head: Mapping[str, Any], found: Mapping[int, str], reduces: bool
 ) -> None:
     ignored, num_ids = head.get('ignore_index', 255), head['num_classes']
     if _is_binary(head):
@@ -102,22 +138,23 @@ def _check_ids(
     unknown = sorted(value for value in found if value >= num_ids and value != ignored)
     if unknown:
         shown = ', '.join(map(str, unknown[:5])) + (', ...' if len(unknown) > 5 else '')
-        raise ValueError(
-            f'the {split} mask {found[unknown[0]]} holds the id {unknown[0]} (all masks looked at: '
-            f'{shown}), and {place} knows 0 to {num_ids - 1} and {ignored} (ignored): set '
+        raise LabelError(
+            f'{found[unknown[0]]} holds the id {unknown[0]} (all masks looked at: {shown}), and '
+            f'{place} knows 0 to {num_ids - 1} and {ignored} (ignored): set '
             f'num_classes, or label_map or reduce_zero_label={not reduces} of the data set'
         )
     labelled = {value for value in found if value != ignored}
     if len(labelled) == 1 and found.keys() - labelled:
         _warn(
-            f'all labelled pixels of the {split} masks looked at are of class '
+            f'all labelled pixels of masks as {found[ignored].removeprefix("the ")} are of class '
             f'{labelled.pop()}, and {ignored} is ignored: if {ignored} is the foreground, set '
             'label_map={255: 1} of the data set'
         )
     if reduces and labelled == set(range(num_ids - 1)) and num_ids > 2:
         _warn(
-            f'reduce_zero_label=True makes 0 of the {split} masks no class, and the masks looked '
-            f'at then hold every class but the last, {num_ids - 1}: are they reduced already?'
+            'reduce_zero_label=True makes 0 of masks no class, and those looked at, as '
+            f'{found[0].removeprefix("the ")}, then hold every class but the last, {num_ids - 1}: '
+            'are they reduced already?'
         )
 
 
