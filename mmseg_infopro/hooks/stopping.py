@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -16,8 +17,33 @@ from mmengine.runner import Runner
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 ONE_REQUEST = 2.0
 """Seconds in which several signals count as one: a launcher passes on what a terminal sends too."""
-WORKER_GRACE = 30
+WORKER_GRACE = 300
 """Seconds that a process which only loads data goes on after a signal, if its run does not end."""
+
+
+def keep_loading(number: int = 0, frame: FrameType | None = None) -> None:
+    """Handle a signal in a process that loads data: its run still needs it to finish a step."""
+    signal.alarm(WORKER_GRACE)
+
+
+@dataclass(frozen=True)
+class PatientWorker:
+    """Begins a process that loads data, as ``worker_init_fn``: signals to the group don't end it.
+
+    torch's own handler ends a worker that gets SIGTERM together with its run.
+
+    Attributes:
+        begin: What else to call with the worker's number.
+    """
+
+    begin: Callable[[int], None] | None
+
+    def __call__(self, number: int) -> None:
+        """Take the signals over from torch."""
+        for signal_number in SIGNALS:
+            signal.signal(signal_number, keep_loading)
+        if self.begin is not None:
+            self.begin(number)
 
 
 class StopRequest:
@@ -31,8 +57,7 @@ class StopRequest:
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal; the second one, if it comes later, ends the process at once."""
         if os.getpid() != self._pid:
-            # A process that loads data: the run still needs it to finish its step.
-            signal.alarm(WORKER_GRACE)
+            keep_loading()  # forked, and not yet begun
             return
         now = time.monotonic()
         if self.number and now - self._at > ONE_REQUEST:

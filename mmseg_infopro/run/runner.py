@@ -13,10 +13,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from ..config.pretrained import ALLOW_FEW
 from ..files.whole import write_whole
 from ..hooks import ProgressHook, signals_noted
+from ..hooks.stopping import PatientWorker
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
 from .console import quieten
@@ -32,6 +34,13 @@ class InfoProRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         quieten(logger)
         return logger
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Return the parent's loader, whose workers a signal to the run does not end."""
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = PatientWorker(loader.worker_init_fn)
+        return loader
 
     def load_or_resume(self) -> None:
         """Load as the parent does; what pretrained weights have filled is said, or refused."""
