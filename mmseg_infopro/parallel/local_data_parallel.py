@@ -26,8 +26,9 @@ class LocalDataParallel(nn.Module):
 
     A module's gradients are averaged over the processes while the next modules run, and all
     averages are there before clipping and the update. It needs the memory of one process, and that
-    of one bucket. Parameters may be unused, on some processes or on all, and frozen at any time, if
-    all processes do it. With K=1 this computes what :class:`MMDistributedDataParallel` does.
+    of one bucket. Parameters may be unused, on some processes or on all, and frozen, replaced or
+    added (as adapters are) between any two steps, if all processes do it. With K=1 this computes
+    what :class:`MMDistributedDataParallel` does.
 
     With ``local.update_per_module`` nothing overlaps: a module's averages are waited for before its
     update, and the next module runs after that.
@@ -66,14 +67,20 @@ class LocalDataParallel(nn.Module):
         self._group = dist.new_group() if process_group is None else process_group
         self._max_bytes = bucket_cap_mb * 1024**2
         self._numbers = range(len(module.boundaries) + 1)
-        parameters = [module.module_parameters(index) for index in self._numbers]
-        _check_equal(parameters, self._group)
-        self._average = GradientAverage(parameters, self._max_bytes, self._group)
+        self._known: list[nn.Parameter] = []
+        self._take_parameters()
         self._broadcasts_buffers = broadcast_buffers
         self._buffers_may_differ = True
         self._averages = True
         self._context_of_backward: Callable[[], object | None] = _none
-        broadcast([*module.parameters(), *module.buffers()], self._max_bytes, self._group)
+
+    def _take_parameters(self) -> None:
+        """Average the gradients of what the model consists of now, and begin with equal values."""
+        parameters = [self.module.module_parameters(index) for index in self._numbers]
+        _check_equal(parameters, self._group)
+        self._average = GradientAverage(parameters, self._max_bytes, self._group)
+        self._known = list(self.module.parameters())
+        broadcast([*self._known, *self.module.buffers()], self._max_bytes, self._group)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train every module on this process's batch, and update all parameters."""
@@ -116,6 +123,8 @@ class LocalDataParallel(nn.Module):
 
     def _begin(self, averages: bool) -> None:
         self._average.forget()  # what a step that failed has left
+        if [*map(id, self.module.parameters())] != [*map(id, self._known)]:
+            self._take_parameters()
         if self._broadcasts_buffers and self._buffers_may_differ:
             broadcast(self.module.buffers(), self._max_bytes, self._group)
         self._buffers_may_differ = averages
