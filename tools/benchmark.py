@@ -10,6 +10,7 @@ Example:
     python tools/benchmark.py configs/infopro_deeplabv3_cityscapes.py --num-modules 1 2 4 \\
         --recompute none cheap auto --cap 8GiB 5GiB --amp none bfloat16 \\
         --json benchmark.json --picture benchmark.png
+    python tools/benchmark.py configs/camvid/infopro_deeplabv3_r18.py --num-modules 2 --levers
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.setting_types import RECOMPUTE
 from mmseg_infopro.report.rows import benchmark_rows
 from mmseg_infopro.report.tables import Report, draw_report, remarks, report_tables
-from mmseg_infopro.report.timing import can_time, describe_machine, time_trials
+from mmseg_infopro.report.timing import describe_machine, time_trials, why_not_timed
 from mmseg_infopro.report.ways import methods_to_compare, plan_trials
 
 
@@ -76,6 +77,12 @@ def parse_args() -> argparse.Namespace:
         default=(None,),
         help="mixed precisions to compare, or none; without it, the config's own",
     )
+    add(
+        '--levers',
+        action='store_true',
+        help='a row for each lever, on local modules without any, and for each recipe; without '
+        '--recompute in place of the rows that recompute',
+    )
     add('--rounds', type=int, default=4, help='turns of each row (default: 4)')
     add('--steps', type=int, default=3, help='timed steps a turn, after a warm-up (default: 3)')
     add('--no-time', action='store_true', help='take no real steps: peak and FLOPs only')
@@ -90,19 +97,28 @@ def check_arguments(args: argparse.Namespace) -> None:
     check_outputs(args.json, args.picture, inputs=[args.config])
 
 
+def words_to_compare(args: argparse.Namespace) -> list[str]:
+    if args.recompute:
+        return list(args.recompute)
+    if args.levers:
+        return ['auto'] if args.cap else []
+    return [word for word in RECOMPUTE if word != 'auto' or args.cap]
+
+
 def benchmark(cfg: Config, args: argparse.Namespace) -> Report:
-    words = args.recompute or [word for word in RECOMPUTE if word != 'auto' or args.cap]
     heads = args.heads or (None,)
-    methods = methods_to_compare(cfg, args.num_modules, words, args.amp, args.cap, heads)
+    methods = methods_to_compare(
+        cfg, args.num_modules, words_to_compare(args), args.amp, args.cap, heads, args.levers
+    )
     with progress_bar('plans', len(methods)) as advance:
         trials = plan_trials(cfg, methods, advance)
     steps, times = [], None
     with progress_bar('dry steps', len(trials)) as advance:
         for trial in trials:
-            steps.append(dry_config_step(trial.cfg))
+            steps.append(None if trial.no_dry_step else dry_config_step(trial.cfg))
             advance()
     if not args.no_time:
-        num_turns = args.rounds * sum(can_time(trial) for trial in trials)
+        num_turns = args.rounds * sum(why_not_timed(trial) is None for trial in trials)
         with progress_bar('real steps', num_turns) as advance:
             times = time_trials(trials, args.rounds, args.steps, advance)
     shape = step_shape(cfg)
@@ -124,7 +140,7 @@ def main() -> None:
     for table in report_tables(report):
         console.print(table)
     for line in remarks(report):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     if args.json:
         write_whole(args.json, json.dumps(asdict(report), indent=2) + '\n')
     if args.picture:

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .recipes import LEVERS, RECIPES
+from .levers import LEVERS
+from .recipes import RECIPES
 
 FILE = Path(__file__).with_suffix('.json')
 """Written by ``tools/recipes.py``."""

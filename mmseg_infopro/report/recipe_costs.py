@@ -8,8 +8,9 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.caps import plain_end_to_end
+from ..config.levers import LEVERS
 from ..config.localize import localize
-from ..config.recipes import LEVERS, RECIPES, use_levers
+from ..config.recipes import RECIPES, use_levers
 from ..config.resolve import resolve
 from ..config.step import dry_config_steps, step_shape
 from ..measure.traffic import Traffic

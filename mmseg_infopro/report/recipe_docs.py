@@ -25,16 +25,23 @@ nothing is taken unasked, so that K=1 is mmseg bit for bit.
 EXACTNESS = """
 To rounding: sums are taken in another order, so that gradients or updates differ from the plain
 ones by what floating-point numbers round; tests hold this in double precision. All losses but
-softmax cross-entropies, and heads with a loss of their own, stay as they are.
+softmax cross-entropies, and heads with a loss of their own, stay as they are. In 8 bits: the same
+gradients of the same weights, but the optimizer rounds its averages of them in every step, which is
+a close other training. So it is in no recipe: `--recipe lean+8-bit-optimizer` says it, and another
+recipe does not take it back. Its package comes with `pip install 'mmseg-infopro[eightbit]'`.
 """
 LEFT_OUT = """
 A lever that a config cannot have is left out: an update per module with gradient clipping or
 accumulation, a fused step where torch has none, recomputing under `torch.compile`. On several
-processes an update per module waits until the module's gradients are averaged. The fused step
-matters where the peak is in the optimizer's step: many parameters, small crops.
+processes an update per module waits until the module's gradients are averaged. The fused step and
+the looped one matter where the peak is in the optimizer's step: many parameters, small crops.
+
+`python tools/benchmark.py CONFIG --num-modules 2 --levers` has each lever as a row for your own
+config, with step times on this machine, beside float16, `channels_last` and `compile`; what cannot
+be had here says why. [results.md](results.md#each-lever-on-a-cpu) has two such tables.
 """
 YOUR_OWN = """
-A lever is one entry of `mmseg_infopro.config.recipes.LEVERS`: a package may add its own, and name
+A lever is one entry of `mmseg_infopro.config.levers.LEVERS`: a package may add its own, and name
 it in a recipe of `RECIPES`.
 """
 FIGURES = ['peak', 'FLOPs', 'moved']

@@ -9,19 +9,20 @@ from typing import Any
 from ..measure.peaks import DryStep
 from ..measure.step_time import StepTimes
 from .pareto import Point
-from .ways import Trial
+from .trial import Trial
 
 Row = dict[str, Any]
 
 
 def benchmark_rows(
-    trials: Sequence[Trial], steps: Sequence[DryStep], times: Sequence[StepTimes] | None
+    trials: Sequence[Trial], steps: Sequence[DryStep | None], times: Sequence[StepTimes] | None
 ) -> list[Row]:
     """Return the figures of each trial.
 
     ``share``, ``flops_ratio`` and ``ratio`` are relative to end-to-end training in the same
-    precision. What is ``predicted`` comes from dry steps; ``measured`` is None where nothing was,
-    and its values are None where a trial could not be, for the reason in ``failure``.
+    precision. What is ``predicted`` comes from dry steps, and is None where there is none;
+    ``measured`` is None where nothing was, and its values are None where a trial could not be, for
+    the reason in ``failure``.
 
     Args:
         trials: End-to-end training of each precision is among them.
@@ -30,16 +31,19 @@ def benchmark_rows(
     """
     rows: list[Row] = []
     for index, (trial, step) in enumerate(zip(trials, steps, strict=True)):
-        predicted = dict(asdict(step.peak), activations=step.peak.activations, flops=step.flops)
+        boundaries = trial.cfg.model.local.get('boundaries') or ()
         rows.append(
             dict(
                 name=trial.way.word,
                 series=trial.way.series,
                 precision=trial.precision,
-                num_modules=len(trial.cfg.model.local.boundaries) + 1,
+                num_modules=trial.cfg.model.local.get('num_modules') or len(boundaries) + 1,
                 recompute=trial.cfg.model.local.get('recompute', 'none'),
-                boundaries=list(trial.cfg.model.local.boundaries),
-                predicted=predicted,
+                boundaries=list(boundaries),
+                exact=trial.exact,
+                summary=trial.summary,
+                predicted=None if step is None else _predicted(step),
+                not_predicted=trial.no_dry_step,
                 measured=None if times is None else _measured(times[index]),
             )
         )
@@ -58,6 +62,15 @@ def full_name(row: Row) -> str:
     return f'{row["name"]} {row["precision"]}'
 
 
+def _predicted(step: DryStep) -> dict[str, Any]:
+    return dict(
+        asdict(step.peak),
+        activations=step.peak.activations,
+        flops=step.flops,
+        host_bytes=step.host_bytes,
+    )
+
+
 def _measured(times: StepTimes) -> dict[str, Any]:
     return dict(
         seconds=times.seconds() if times.timed else None,
@@ -72,8 +85,9 @@ def _measured(times: StepTimes) -> dict[str, Any]:
 
 def _compare(row: Row, reference: Row) -> None:
     predicted, other = row['predicted'], reference['predicted']
-    predicted['share'] = predicted['total'] / other['total']
-    predicted['flops_ratio'] = predicted['flops'] / other['flops']
+    if predicted is not None:
+        predicted['share'] = predicted['total'] / other['total']
+        predicted['flops_ratio'] = predicted['flops'] / other['flops']
     if row['measured'] is not None:
         seconds, base = row['measured']['seconds'], reference['measured']['seconds']
         row['measured']['ratio'] = None if seconds is None or base is None else seconds / base
@@ -89,13 +103,13 @@ def points_to_draw(rows: Sequence[Row]) -> list[Point]:
     """Return memory and cost of each row: seconds where rows were timed, TFLOP where none were.
 
     The memory is what the GPU measured, where one did, else the prediction. Rows that were to be
-    timed and could not be are left out.
+    timed and could not be are left out, as are those without prediction.
     """
     on_gpu = measured_memory(rows)
     points = []
     for row in rows:
         measured: Mapping[str, Any] | None = row['measured']
-        if measured is not None and measured['seconds'] is None:
+        if row['predicted'] is None or (measured is not None and measured['seconds'] is None):
             continue
         points.append(
             Point(

@@ -9,7 +9,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from ..measure.sizes import table_unit
+from ..measure.sizes import format_bytes, table_unit
 from .pareto import draw_tradeoff
 from .rows import Row, full_name, measured_memory, points_to_draw
 
@@ -48,7 +48,20 @@ def report_tables(report: Report) -> list[Table]:
     Bytes are in the unit that suits the first row.
     """
     precisions = dict.fromkeys(row['precision'] for row in report.rows)
-    return [_table(report, precision) for precision in precisions]
+    tables = [_table(report, precision) for precision in precisions]
+    levers = [row for row in report.rows if row['exact']]
+    return [*tables, _lever_table(levers)] if levers else tables
+
+
+def _lever_table(rows: list[Row]) -> Table:
+    table = Table(
+        title='Weights, as those of the plain step', box=SIMPLE_HEAD, collapse_padding=True
+    )
+    for header in ('', 'weights', 'what it does'):
+        table.add_column(header)
+    for row in rows:
+        table.add_row(row['name'], row['exact'], row['summary'])
+    return table
 
 
 def _table(report: Report, precision: str) -> Table:
@@ -60,7 +73,7 @@ def _table(report: Report, precision: str) -> Table:
     title = f'Training steps in {precision}'
     table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True)  # fits 80 columns
     for header in headers:
-        table.add_column(header, justify='right' if header else 'left', no_wrap=True)
+        table.add_column(header, justify='right' if header else 'left', no_wrap=bool(header))
     for row in report.rows:
         if row['precision'] == precision:
             cells = _predicted_cells(row, size) + (_time_cells(row) if report.timed else [])
@@ -72,6 +85,8 @@ def _table(report: Report, precision: str) -> Table:
 
 def _predicted_cells(row: Row, size: float) -> list[str]:
     predicted = row['predicted']
+    if predicted is None:
+        return ['-', '', '']
     shares = (f'{predicted[key]:.1%}' for key in ('share', 'flops_ratio'))
     return [_number(predicted['total'], size), *shares]
 
@@ -108,17 +123,26 @@ def remarks(report: Report) -> list[str]:
         lines.append('alloc., reserved: what torch.cuda measured at most during a step')
     if any('>' in row['name'] for row in report.rows):
         lines.append('auto >SIZE: nothing fits this cap; the smallest peak found')
+    several = len({row['precision'] for row in report.rows}) > 1
+    before: Row | None = None
     for row in report.rows:
-        name, measured = full_name(row), row['measured']
+        name, measured = full_name(row) if several else row['name'], row['measured']
         if row['name'] == 'e2e':
             lines.append(f'{name}: {row["predicted"]["flops"] / 1e12:.3g} TFLOP a step')
-        if measured and measured['failure']:
+        if row['not_predicted']:
+            lines.append(f'{name}: {row["not_predicted"]}')
+        elif row['predicted']['host_bytes']:
+            moved = format_bytes(row['predicted']['host_bytes'])
+            lines.append(f'{name}: {moved} go to the host and come back')
+        if measured and measured['failure'] and measured['failure'] != row['not_predicted']:
             lines.append(f'{name}: {measured["failure"]}')
         elif measured and row['name'] == 'e2e':
             drift = ', '.join(_milliseconds(value) for value in measured['round_seconds'])
             lines.append(f'{name}: {drift} ms in the rounds, one after the other')
-        if row['boundaries']:
+        is_lever = before is not None and row['exact'] and before['exact']
+        if row['boundaries'] and not (is_lever and row['boundaries'] == before['boundaries']):
             lines.append(f'{name}: boundaries={row["boundaries"]}')
+        before = row if row['boundaries'] else before
     return lines
 
 

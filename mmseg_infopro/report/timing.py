@@ -18,7 +18,7 @@ from ..config.step import step_shape
 from ..measure.real_step import RealStep, free_memory
 from ..measure.step_time import StepTimes, time_in_rounds
 from ..planning.batch import StepShape, training_batch
-from .ways import Trial
+from .trial import Trial
 
 SEED = 0
 """Of weights and batch."""
@@ -87,12 +87,12 @@ def time_trials(
     makers = {
         index: lambda cfg=trial.cfg: real_config_step(cfg, device)
         for index, trial in enumerate(trials)
-        if can_time(trial)
+        if why_not_timed(trial) is None
     }
     with DefaultScope.overwrite_default_scope('mmseg'):
         times = time_in_rounds(makers, num_rounds, num_steps, advance)
-    refused = StepTimes(failure='float16 is not timed on a CPU')
-    return [times.get(index, refused) for index in range(len(trials))]
+    refused = {i: StepTimes(failure=why_not_timed(trial)) for i, trial in enumerate(trials)}
+    return [times.get(index, refused[index]) for index in refused]
 
 
 def device_at_hand() -> str:
@@ -100,9 +100,12 @@ def device_at_hand() -> str:
     return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
-def can_time(trial: Trial) -> bool:
-    """Say whether the device has the trial's precision: a CPU has no float16 to speak of."""
-    return trial.precision != 'float16' or device_at_hand() == 'cuda'
+def why_not_timed(trial: Trial) -> str | None:
+    """Return why no real step of a trial is taken; None if one is."""
+    if trial.no_real_step:
+        return trial.no_real_step
+    half = step_shape(trial.cfg).autocast is torch.float16
+    return 'float16 is not timed on a CPU' if half and device_at_hand() == 'cpu' else None
 
 
 def describe_machine(device: str | None = None) -> dict[str, Any]:

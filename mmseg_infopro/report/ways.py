@@ -19,7 +19,9 @@ from ..config.step import step_shape
 from ..local.settings import read_local_settings
 from ..measure.sizes import check_cap
 from .baselines import end_to_end_forms
-from .way import Way, way_of
+from .lever_rows import lever_trials
+from .trial import Trial
+from .way import way_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Method:
         amp: As for :func:`override_step`; None is the config's own precision.
         cap: What ``'auto'`` recomputes for, in tensors: ``'5GiB'`` or ``'40%'``.
         heads: A form of InfoPro's local heads in place of the config's.
+        with_levers: Whether to try every lever, on local modules without any.
     """
 
     num_modules: int | None
@@ -40,21 +43,7 @@ class Method:
     amp: str | None
     cap: str | None = None
     heads: str | None = None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to train.
-
-    Attributes:
-        way: Its name, without the precision.
-        precision: Of the forward pass, a name of torch.
-        cfg: Resolved.
-    """
-
-    way: Way
-    precision: str
-    cfg: Config
+    with_levers: bool = False
 
 
 def methods_to_compare(
@@ -64,6 +53,7 @@ def methods_to_compare(
     precisions: Sequence[str | None] = (None,),
     caps: Sequence[str] = (),
     heads: Sequence[str | None] = (None,),
+    with_levers: bool = False,
 ) -> list[Method]:
     """Return end-to-end training and the local ones, by precision.
 
@@ -76,6 +66,7 @@ def methods_to_compare(
         precisions: As for :func:`override_step`.
         caps: Bytes for tensors, as ``'5GiB'`` or ``'40%'``; ``'auto'`` is there for each of them.
         heads: Forms of InfoPro's local heads; None are the config's own.
+        with_levers: Whether to try every lever for each of these.
 
     Raises:
         ValueError: There is no partition to take, or ``'auto'`` without a cap.
@@ -97,6 +88,8 @@ def methods_to_compare(
             for form in heads:
                 methods += [Method(count, word, amp, None, form) for word in words]
                 methods += [Method(count, 'auto', amp, cap, form) for cap in caps]
+                if with_levers and count != 1:
+                    methods.append(Method(count, 'none', amp, None, form, with_levers=True))
     return list(dict.fromkeys(methods))
 
 
@@ -130,6 +123,9 @@ def _plan(cfg: Config, method: Method) -> list[Trial]:
     if method.cap is not None:
         count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
         return [_plan_for_cap(cfg, count, method.cap, precision)]
+    if method.with_levers:
+        count = method.num_modules or len(resolve(cfg).model.local.boundaries) + 1
+        return lever_trials(cfg, count, precision)
     local = cfg if method.num_modules is None else localize(cfg, method.num_modules)
     local.model.local.recompute = method.recompute
     resolved = resolve(local)

@@ -17,8 +17,8 @@ from ..config.step import config_peak, step_shape
 from ..files.whole import write_whole
 from ..measure.sizes import check_cap, format_bytes
 from ..report.timing import time_trials
+from ..report.trial import Trial
 from ..report.way import Way, parse_way
-from ..report.ways import Trial
 from .bed import PLAN, Run
 from .cap_schedule import SAME_IMAGES, SAME_TIME, iterations_for, rescheduled
 from .cap_steps import fit_way

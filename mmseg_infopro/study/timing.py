@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from ..config.resolve import resolve
 from ..report.timing import time_trials
+from ..report.trial import Trial
 from ..report.way import Way
-from ..report.ways import Trial
 from .bed import Run
 from .running import Study
 

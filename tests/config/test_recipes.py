@@ -10,8 +10,9 @@ from mmengine.optim import build_optim_wrapper
 
 from mmseg_infopro import localize, resolve
 from mmseg_infopro.config.arguments import apply_method, apply_partition_arguments
+from mmseg_infopro.config.levers import LEVERS
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.config.recipes import LEVERS, RECIPES
+from mmseg_infopro.config.recipes import RECIPES
 from mmseg_infopro.config.step import dry_config_step
 from mmseg_infopro.config.writing import inheriting_config
 from tests.config.test_localize import plain_config
@@ -166,7 +167,7 @@ def test_shipped_configs_stay_as_they_are_unless_asked():
     assert not {*localize(cfg, 4).model.local} & {*ALL, 'recompute'}
 
 
-@pytest.mark.parametrize('word', ['plain', 'lean'])
+@pytest.mark.parametrize('word', ['plain', 'lean', 'lean+looped-step'])
 def test_a_written_config_has_the_recipe(word, tmp_path):
     name = 'configs/camvid/lean_deeplabv3_r18.py'
     base = read_config(name)

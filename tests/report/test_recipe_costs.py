@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmseg_infopro.config.levers import LEVERS
 from mmseg_infopro.config.recipe_costs import help_table, recipe_costs, recipe_rows
-from mmseg_infopro.config.recipes import LEVERS, RECIPES
+from mmseg_infopro.config.recipes import RECIPES
 from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.measure.traffic import Traffic
 from mmseg_infopro.report import recipe_costs as report

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmseg_infopro.report import lever_rows
 from tests.tools.conftest import Run
 
 QUICK = '--rounds', 2, '--steps', 2
@@ -128,6 +129,28 @@ def test_what_does_not_fit_is_a_sentence_before_the_work(
     outcome = run('benchmark', config, *arguments)
     assert message in outcome.error
     assert 'dry steps' not in outcome.err
+
+
+def test_levers_are_rows(
+    run: Run, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: lever_rows.ROWS[name] for name in ('looped step', 'compile')}
+    monkeypatch.setattr(lever_rows, 'ROWS', few)
+    outcome = run(
+        'benchmark', config, '--levers', '--num-modules', 1, 2, '--no-time', '--json', 'b.json',
+        '--picture', 'b.png',
+    )  # fmt: skip
+    assert outcome.status == 0, outcome.err
+    rows = {row['name']: row for row in read(tmp_path / 'b.json')['rows']}
+    local = ['plain', '+ looped step', '+ compile', 'free', 'lean', 'least']
+    assert list(rows) == ['e2e', 'with_cp', *(f'local:2 {name}' for name in local)]
+    assert all(name in outcome.out for name in rows)
+    assert 'local:2 + compile: a dry step runs eagerly' in outcome.out
+    for name, recipe in (('local:2 lean', 'lean'), ('local:2 + looped step', 'plain+looped-step')):
+        memory = run('memory', config, '--num-modules', 2, '--recipe', recipe, '--json', 'm.json')
+        assert memory.status == 0, memory.err
+        (expected,) = [row for row in read(tmp_path / 'm.json') if row['name'] == 'local:2']
+        assert rows[name]['predicted']['total'] == expected['total']
 
 
 def test_unknown_words_are_refused(run: Run, config: Path) -> None:
