@@ -124,7 +124,7 @@ def remarks(report: Report) -> list[str]:
     if any('>' in row['name'] for row in report.rows):
         lines.append('auto >SIZE: nothing fits this cap; the smallest peak found')
     several = len({row['precision'] for row in report.rows}) > 1
-    before: Row | None = None
+    known: list[str] = []  # of the rows before
     for row in report.rows:
         name, measured = full_name(row) if several else row['name'], row['measured']
         if row['name'] == 'e2e':
@@ -139,10 +139,10 @@ def remarks(report: Report) -> list[str]:
         elif measured and row['name'] == 'e2e':
             drift = ', '.join(_milliseconds(value) for value in measured['round_seconds'])
             lines.append(f'{name}: {drift} ms in the rounds, one after the other')
-        is_lever = before is not None and row['exact'] and before['exact']
-        if row['boundaries'] and not (is_lever and row['boundaries'] == before['boundaries']):
+        is_known = row['exact'] and row['boundaries'] == known
+        if row['boundaries'] and not is_known:
             lines.append(f'{name}: boundaries={row["boundaries"]}')
-        before = row if row['boundaries'] else before
+        known = row['boundaries'] or known
     return lines
 
 
