@@ -13,7 +13,7 @@ from ..measure.peaks import DryStep
 from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes
 from ..planning.global_pass import plan_global_pass
-from ..planning.recompute import plan_recompute
+from ..planning.recompute import plan_recompute, smallest_cap
 from ..recompute.groups import Recompute, RecomputeGroup
 from .edit import global_recompute, set_global_recompute, set_partition, set_recompute
 from .step import dry_config_step
@@ -76,14 +76,15 @@ def recomputing_trials(
 ) -> Iterator[Fit]:
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
 
-    The first target is below the cap by the factor ``miss``, or where nothing fits that, the cap
+    The first target is below the cap by the factor ``miss``, or if nothing fits that, the cap
     itself. The last one is about the smallest that any plan reaches, if that is wanted.
     """
     for count in counts:
-        target, last = cap / miss, None
-        plan = plan_recompute(step, count, int(target))
-        if plan is None:
-            target, plan = float(cap), plan_recompute(step, count, cap)
+        target, last = float(cap), None
+        plan = plan_recompute(step, count, cap)
+        lower = None if plan is None else plan_recompute(step, count, int(cap / miss))
+        if lower is not None:
+            target, plan = cap / miss, lower
         for _ in range(NUM_TARGETS):
             if plan is None:
                 break
@@ -103,7 +104,8 @@ def recomputing_trials(
 def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
     plain = {count: plan_boundaries(step, count) for count in counts}
-    low, high, best = 0, max(max(module_peaks(step, plain[count])) for count in counts), None
+    low = min(smallest_cap(step, count) for count in counts)
+    high, best = max(max(module_peaks(step, plain[count])) for count in counts), None
     left = list(reversed(counts))
     while high > 1.01 * low:
         target = (low + high) // 2

@@ -57,6 +57,8 @@ def plan_recompute(step: StepBytes, num_modules: int, cap: int) -> CappedPlan | 
     """
     modules = _Modules(step, num_modules, cap)
     num_units = len(step.units)
+    if modules.floor() > cap:
+        return None
 
     @cache
     def least(start: int, left: int) -> float:
@@ -88,6 +90,16 @@ def plan_recompute(step: StepBytes, num_modules: int, cap: int) -> CappedPlan | 
     return modules.plan([*ends, num_units])
 
 
+def smallest_cap(step: StepBytes, num_modules: int) -> int:
+    """Return a cap below which nothing fits: the heads of the last module alone need more.
+
+    Args:
+        step: As for :func:`plan_recompute`.
+        num_modules: As for :func:`plan_recompute`.
+    """
+    return _Modules(step, num_modules, 0).floor()
+
+
 class _Modules:
     """The cheapest way to run each possible module within the cap."""
 
@@ -96,6 +108,7 @@ class _Modules:
         # Where the boundaries are is not known yet: as if all heads were the largest.
         largest = max(unit.head_parameters for unit in step.units)
         self.head_parameters = (num_modules - 1) * largest
+        self.asked, self.num_modules = cap, num_modules
         self.cap = cap - step.fixed - round(step.copies * self.head_parameters)
         self.gradients = self._sums('gradients')
         self.retained = self._sums('retained')
@@ -108,6 +121,14 @@ class _Modules:
 
     def _sums(self, name: str) -> list[int]:
         return list(accumulate(map(attrgetter(name), self.step.units), initial=0))
+
+    def floor(self) -> int:
+        """Return what the heads of the last module need, wherever it begins, with what is left."""
+        last = len(self.step.units)
+        room = max(
+            map(self._room, range(self.num_modules - 1, last if self.num_modules > 1 else 1))
+        )
+        return self.asked - room + self.step.tail_heads + self.step.units[-1].state
 
     def cost(self, start: int, end: int) -> float:
         """Return the cost of the module ``units[start:end]``; infinite if it does not fit."""

@@ -7,7 +7,7 @@ import pytest
 
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE
-from mmseg_infopro.planning.recompute import plan_recompute
+from mmseg_infopro.planning.recompute import plan_recompute, smallest_cap
 from mmseg_infopro.recompute.operations import ComputeOperation
 
 NUM_UNITS = 5
@@ -177,6 +177,7 @@ def test_a_plan_is_within_the_cap_and_nearly_as_cheap_as_brute_force(seed):
         plan = plan_recompute(step, num_modules, cap)
         best = cheapest_by_brute_force(step, num_modules, cap)
         assert (plan is None) == (best is None)
+        assert plan is None or smallest_cap(step, num_modules) <= cap
         if plan is None:
             continue
         found += 1
