@@ -57,14 +57,9 @@ FLASH_ATTENTION_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_
 FLASH_BACKWARD_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 READ_DEVICE = torch.ops.prim.device.default
 """What reads the device of a fake tensor, as autograd does of every input."""
-FUSED_UPDATES = tuple(
-    getattr(packet, overload)
-    for packet in map(torch.ops.aten.__getattr__, ('_fused_sgd_', '_fused_adam_', '_fused_adamw_'))
-    for overload in packet.overloads()
-    if overload in ('default', 'tensor_lr')
-)
-"""Updates of all parameters by one kernel, in place. Fake tensors have none for them: they would
-run the real one, on real zeros."""
+FUSED_SGD = (torch.ops.aten._fused_sgd_.default, torch.ops.aten._fused_sgd_.tensor_lr)
+"""An update of all parameters by one kernel, in place. Fake tensors have none of their own for it:
+they would run the real one, on real zeros."""
 READ_VALUE = torch.ops.aten._local_scalar_dense.default
 """What ``Tensor.item`` runs."""
 UNIQUE = torch.ops.aten._unique2.default

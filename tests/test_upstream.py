@@ -101,6 +101,15 @@ def test_a_storage_has_one_id_for_all_its_views_fake_ones_too() -> None:
     assert ids[0] == ids[1] != ids[2]
 
 
+def test_the_device_of_a_fake_tensor_is_what_its_mode_says() -> None:
+    with upstream.FakeTensorMode() as mode:
+        for device in ('cpu', 'meta'):
+            tensor = torch.zeros(2, device=device)
+            with mode:
+                assert upstream.device_of(tensor) == upstream.READ_DEVICE(tensor) == tensor.device
+    assert upstream.device_of(torch.zeros(2)) == torch.device('cpu')
+
+
 def test_a_version_counts_what_is_written_in_place() -> None:
     tensor = torch.zeros(4)
     before = upstream.version(tensor)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..upstream import (
-    FUSED_UPDATES,
+    FUSED_SGD,
     READ_DEVICE,
     READ_VALUE,
     UNIQUE,
@@ -103,7 +103,7 @@ class UpperBounds(TorchDispatchMode):
         """Answer data-dependent operations; pass everything else on."""
         if func is READ_DEVICE:
             return device_of(args[0])
-        if func in FUSED_UPDATES:
+        if func in FUSED_SGD:
             return None
         aten = torch.ops.aten
         if func is READ_VALUE:

@@ -1,9 +1,10 @@
 """Throw-away copies on fake tensors."""
 
+import pytest
 import torch
 from torch import nn
 
-from mmseg_infopro.measure.fake import as_fake, fake_copy
+from mmseg_infopro.measure.fake import UpperBounds, as_fake, fake_copy
 from mmseg_infopro.upstream import FakeTensor, FakeTensorMode
 
 
@@ -51,3 +52,16 @@ def test_synchronized_norms_take_one_value_of_a_batch_on_many_processes():
             y = copy(x)
             y.sum().backward()
             assert y.shape == x.grad.shape == x.shape
+
+
+def test_a_fused_update_runs_no_real_kernel():
+    def update():
+        weight = nn.Parameter(torch.zeros(4, 2))
+        weight.grad = torch.zeros_like(weight)
+        torch.optim.SGD([weight], lr=0.1, momentum=0.9, fused=True).step()
+
+    with FakeTensorMode(allow_fallback_kernels=False):
+        with pytest.raises(RuntimeError, match='_fused_sgd_'):
+            update()
+        with UpperBounds():
+            update()
