@@ -178,6 +178,8 @@ class Fitter:
             return plan_fits(measured.predict(count), num_modules, self.settings, cap)
 
         found = largest(plans, self._largest_before[sizes])
+        if found and measured.take_third(found):
+            found = largest(plans, found)
         while found and not self._confirms(sizes.config(found), measured, found, num_modules):
             found -= 1
         self._largest_before[sizes] = max(1, found)  # that of another K is about the same

@@ -29,6 +29,7 @@ class Sizes:
         size_of: Images or pixels of the n-th.
         start: The n of the config, or one near to it.
         has_own: Whether ``start`` is the config's own.
+        may_bend: Whether bytes may be quadratic in the size.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class Sizes:
         size_of: Callable[[int], int],
         start: int,
         has_own: bool = True,
+        may_bend: bool = False,
     ) -> None:
         self._cfg, self._change = cfg, change
-        self.size_of, self.start, self.has_own = size_of, start, has_own
+        self.size_of, self.start, self.has_own, self.may_bend = size_of, start, has_own, may_bend
 
     def config(self, count: int) -> Config:
         """Return the config of the n-th size."""
@@ -73,7 +75,7 @@ def crops(cfg: Config) -> Sizes:
         return high * wide
 
     own = (height, width) == crop_of(start)
-    return Sizes(cfg, lambda count: dict(crop=crop_of(count)), pixels, start, own)
+    return Sizes(cfg, lambda count: dict(crop=crop_of(count)), pixels, start, own, may_bend=True)
 
 
 class Measured:
@@ -101,6 +103,18 @@ class Measured:
                 self.measure(other)
         found = grown(self._known, self._sizes.size_of(count))
         return self.measure(count) if found is None else found
+
+    def take_third(self, count: int) -> bool:
+        """Measure the n-th size where bytes may be quadratic and only two are known.
+
+        Returns:
+            Whether predictions may be others now.
+        """
+        is_new = self._sizes.size_of(count) not in self._known
+        takes = self._sizes.may_bend and len(self._known) == 2 and is_new
+        if takes:
+            self.measure(count)
+        return takes
 
     def measure(self, count: int) -> StepBytes:
         """Return the bytes of the n-th size, measured once."""
