@@ -28,7 +28,7 @@ test: $(STAMP)  ## Lint, check types, run the tests.
 faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP tests/campaigns/test_faults.py
 
-campaigns: $(STAMP)  ## All campaigns: kills, faults, bad inputs.
+campaigns: $(STAMP)  ## All campaigns: kills, faults, bad inputs, what fits ten networks.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests
 
 clean:  ## Remove .venv and the caches.

@@ -106,7 +106,8 @@ def table_of(rows: list[Row], cap: Cap, caption: str = '') -> Table:
     table = Table(title=title, caption=caption)
     headers = ('', f'peak, {unit}', 'share', 'FLOPs', 'fits', 'largest batch', 'largest crop')
     for header in headers:
-        table.add_column(header, justify='right' if header else 'left')
+        is_name = not header
+        table.add_column(header, justify='left' if is_name else 'right', no_wrap=is_name)
     for row in rows:
         peak, first = row.step.peak.total, rows[0].step
         table.add_row(
