@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
-from mmengine.config import DictAction
 from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .config.options_action import OptionsAction
 from .config.places import first_sentence
 from .dependencies import quiet_warnings
 from .files.outputs import check_distinct, check_output
@@ -33,7 +33,7 @@ def config_parser(description: str | None, config: str = CONFIG) -> ArgumentPars
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=OptionsAction,
         help='settings as key=value; one of model.local.num_modules, model.local.boundaries and '
         'model.local.memory_cap replaces the others',
     )
@@ -89,7 +89,8 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
             if getattr(error, 'said_elsewhere', False):
                 time.sleep(SECONDS_TO_SAY)
             else:
-                print(f'error: {str(error) or type(error).__name__}', file=sys.stderr, flush=True)
+                text = ' '.join(str(error).split()) or type(error).__name__
+                print(f'error: {text}', file=sys.stderr, flush=True)
             return 2
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
@@ -135,6 +136,7 @@ def _log_traceback(logger: logging.Logger, error: Exception) -> None:
     error.is_logged = True  # type: ignore[attr-defined]
 
 
+JSON = ('.json',)
 PICTURES = ('.png', '.svg', '.pdf')
 
 
@@ -151,9 +153,8 @@ def check_outputs(
     Raises:
         ValueError: They cannot, or pictures are not of this kind.
     """
-    read = [Path(file) for file in inputs]
-    check_output('--json', json, inputs=read)
-    check_output('--picture', picture, PICTURES, inputs=read)
+    check_output('--json', json, JSON, inputs=inputs)
+    check_output('--picture', picture, PICTURES, inputs=inputs)
     check_distinct(json=json, picture=picture)
 
 

@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> int:
     args = parse_args()
-    check_output('--out', args.out)
+    check_output('--out', args.out, ('.md',))
     cfgs = tiny_configs(args.methods)
     with progress_bar('methods', len(cfgs)) as advance:
         table = try_all(cfgs, advance)

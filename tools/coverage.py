@@ -27,9 +27,11 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.commands import JSON, command, progress_bar
+from mmseg_infopro.config.places import named
 from mmseg_infopro.files.outputs import check_distinct, check_output
 from mmseg_infopro.files.whole import write_whole
+from mmseg_infopro.measure.sizes import check_cap
 from mmseg_infopro.report.answer_times import answer_times
 from mmseg_infopro.report.coverage import (
     STEPS,
@@ -152,9 +154,14 @@ def markdown(table: list[list[str]], header: Sequence[str], why: dict[str, list[
 @command
 def main() -> None:
     args = parse_args()
-    check_output('--json', args.json)
-    check_output('--markdown', args.markdown)
+    check_output('--json', args.json, JSON)
+    check_output('--markdown', args.markdown, ('.md',))
     check_distinct(json=args.json, markdown=args.markdown)
+    for option, least in (('jobs', args.jobs), ('num_modules', min(args.num_modules))):
+        if least < 1:
+            raise ValueError(f'--{option.replace("_", "-")} must be at least 1, got {least}')
+    with named('--cap'):
+        check_cap(args.cap)
     quiet()
     configs = installed_configs()
     families = {name.partition('/')[0] for name in configs}

@@ -38,6 +38,7 @@ from mmseg_infopro.hooks.pictures import comparison_figure, make_example
 from mmseg_infopro.measure.sizes import table_unit
 from mmseg_infopro.report.figures import save_figure
 from mmseg_infopro.run.console import ConsoleHandler
+from mmseg_infopro.run.resume_point import find_resume_checkpoint
 from mmseg_infopro.run.runner import InfoProRunner
 from mmseg_infopro.run.training import prepare_training
 from mmseg_infopro.run.work_dir import own_work_dir
@@ -202,7 +203,8 @@ def main() -> None:
     cfg = demo_config(args)
     check_folder('--data-root', args.data_root)
     check_folder('--work-dir', args.work_dir)
-    trained_iterations(cfg)
+    if trained_iterations(cfg):
+        find_resume_checkpoint(cfg)  # raises if none can be opened
     make_data(args.data_root, settings)
     with own_work_dir(cfg):
         runner = train_or_reuse(cfg, console)

@@ -13,9 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmseg_infopro.commands import command
+from mmseg_infopro.config.options_action import OptionsAction
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.files.outputs import check_folder
 from mmseg_infopro.run.export import export
@@ -28,7 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='a config file; configs are code, run only what you trust')
     parser.add_argument('checkpoint', help='a file')
     parser.add_argument('--out', type=Path, required=True, help='a new or empty folder')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='settings as key=value')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=OptionsAction, help='settings as key=value'
+    )
     return parser.parse_args()
 
 

@@ -43,6 +43,7 @@ from mmseg_infopro.config.bases import check_config_output
 from mmseg_infopro.config.caps import card_bytes
 from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.explain import describe_peak
+from mmseg_infopro.config.places import named
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.writing import inheriting_config, note_plan, plan_comment
 from mmseg_infopro.files.outputs import check_distinct
@@ -201,8 +202,10 @@ def commands(args: argparse.Namespace, base: Config, row: Row) -> list[str]:
 @command
 def main() -> None:
     args = parse_args()
-    check_cap(args.cap)
-    margin = parse_bytes(args.margin)
+    with named('--cap'):
+        check_cap(args.cap)
+    with named('--margin'):
+        margin = parse_bytes(args.margin)
     if parse_share(args.cap) is None and parse_bytes(args.cap) <= margin:
         raise ValueError(f'--cap must be above --margin={args.margin}, got {args.cap}')
     check_outputs(args.json, inputs=[args.config])

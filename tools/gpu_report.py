@@ -26,6 +26,7 @@ import torch
 from rich.console import Console
 
 from mmseg_infopro.commands import command
+from mmseg_infopro.files.outputs import check_folder
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.card.content import report_tasks
 from mmseg_infopro.report.card.picture import draw_card
@@ -54,8 +55,9 @@ def parse_args() -> argparse.Namespace:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    if args.minutes is not None and args.minutes <= 0:
+    if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f'--minutes must be above 0, got {args.minutes}')
+    check_folder('--out', args.out)
     if args.device == 'cuda' and not torch.cuda.is_available():
         raise ValueError('--device cuda needs a GPU, and torch finds none on this machine')
 

@@ -20,7 +20,8 @@ from mmseg_infopro.config.methods import METHODS, find_method
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.files.outputs import check_output
 from mmseg_infopro.files.whole import write_whole
-from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs
+from mmseg_infopro.report.baselines import check_counts
+from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs, read_costs
 from mmseg_infopro.report.method_docs import methods_page
 from mmseg_infopro.report.method_pictures import draw_method
 
@@ -41,7 +42,8 @@ def parse_args() -> argparse.Namespace:
 def measure(args: argparse.Namespace, names: list[str]) -> None:
     """Measure some methods, and keep what was measured of the others."""
     cfg = read_config(args.costs)
-    costs = json.loads(args.json.read_text()) if args.json.is_file() else None
+    check_counts(cfg, args.num_modules)
+    costs = read_costs(args.json) if args.json.is_file() else None
     if costs is None or costs['config'] != args.costs:
         costs = end_to_end_costs(cfg, args.costs)
     with progress_bar('methods', len(names) * len(args.num_modules)) as advance:
@@ -54,11 +56,13 @@ def measure(args: argparse.Namespace, names: list[str]) -> None:
 def main() -> None:
     args = parse_args()
     check_outputs(args.json)
-    check_output('--docs', args.docs)
+    check_output('--docs', args.docs, ('.md',))
     if args.docs and not args.pictures:
         raise ValueError('--docs needs --pictures, the folder that the page links to')
     if args.pictures and args.pictures.exists() and not args.pictures.is_dir():
         raise ValueError(f'--pictures must be a folder, and {args.pictures} is a file')
+    if args.docs and not args.costs:
+        read_costs(args.json)  # raises if nothing was measured
     names = args.methods or list(METHODS)
     for name in names:
         find_method(name)
@@ -70,7 +74,7 @@ def main() -> None:
             draw_method(name, METHODS[name], args.pictures / f'{name}.png')
     if args.docs:
         folder = os.path.relpath(args.pictures, args.docs.parent)
-        write_whole(args.docs, methods_page(json.loads(args.json.read_text()), folder))
+        write_whole(args.docs, methods_page(read_costs(args.json), folder))
 
 
 if __name__ == '__main__':

@@ -34,11 +34,12 @@ from mmseg_infopro.commands import (
     progress_bar,
 )
 from mmseg_infopro.config.build import build_model, is_local
+from mmseg_infopro.config.check_config import check_loaders
 from mmseg_infopro.config.localize import localize
 from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
-from mmseg_infopro.datasets import check_data
+from mmseg_infopro.datasets import check_data, check_first_samples, check_labels
 from mmseg_infopro.files.outputs import check_distinct, check_output
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.hooks.pictures import comparison_figure, make_example
@@ -94,18 +95,24 @@ def read_probed(file: Path) -> ProbedCheckpoint:
 @command
 def main() -> None:
     args, console = parse_args(), Console()
-    inputs = [args.config, args.checkpoint, *args.others]
-    check_outputs(args.json, args.picture, inputs=inputs)
-    check_output('--reconstructions', args.reconstructions, PICTURES, inputs=inputs)
-    check_distinct(picture=args.picture, reconstructions=args.reconstructions)
+    read = [args.config, args.checkpoint, *args.others]
+    check_outputs(args.json, args.picture, inputs=read)
+    check_output('--reconstructions', args.reconstructions, PICTURES, inputs=read)
+    check_distinct(json=args.json, picture=args.picture, reconstructions=args.reconstructions)
     for option in ('iters', 'images'):
         value = getattr(args, option)
         if value is not None and value < 1:
             raise ValueError(f'--{option} must be at least 1, got {value}')
     others = [read_probed(file) for file in args.others]
     cfg = read_config(args.config, args.cfg_options)
+    for key in ('train_dataloader', 'val_dataloader'):
+        if not cfg.get(key):
+            raise ValueError(f'a probe needs {key}, which the config lacks')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    check_data(Config(dict(train_dataloader=cfg.train_dataloader)))
+    check_data(cfg, ('train', 'val'))
+    check_labels(cfg)
+    check_first_samples(cfg, ('train', 'val'))
+    check_loaders(cfg, ('train', 'val'))
     model = build(cfg, args.checkpoint)
     torch.manual_seed(0)
     probes = Probes(model, args.boundaries)

@@ -17,6 +17,7 @@ from rich.console import Console
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.recipe_costs import FILE, help_table, recipe_costs
+from mmseg_infopro.files.outputs import check_output
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.recipe_costs import measure_recipes, num_rows
 from mmseg_infopro.report.recipe_docs import recipes_page
@@ -35,6 +36,7 @@ def parse_args() -> argparse.Namespace:
 @command
 def main() -> None:
     args = parse_args()
+    check_output('--docs', args.docs, ('.md',))
     if args.measure:
         cfg = read_config(args.measure)
         with progress_bar('rows', num_rows(args.num_modules)) as advance:

@@ -26,16 +26,22 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from mmseg_infopro.commands import command, progress_bar
+from mmseg_infopro.config.check_config import check_training_config
+from mmseg_infopro.config.options_action import OptionsAction
 from mmseg_infopro.config.read import read_config
+from mmseg_infopro.config.resolve import resolve
+from mmseg_infopro.datasets import check_data, check_labels
+from mmseg_infopro.files.outputs import check_folder
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.figures import save_figure
 from mmseg_infopro.report.way import Way, parse_way
-from mmseg_infopro.study.bed import FILE, PLAN, Run, plan_runs, read_bed
+from mmseg_infopro.study.bed import FILE, PLAN, Bed, Run, plan_runs, read_bed
 from mmseg_infopro.study.cap_plan import CapPlan, read_plan
 from mmseg_infopro.study.cap_report import cap_figure, cap_rows, cap_table
 from mmseg_infopro.study.figures import class_figure, depth_figure, memory_figure
@@ -73,23 +79,40 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def train(args: argparse.Namespace, console: Console) -> int:
+def check_arguments(args: argparse.Namespace) -> None:
     if min(args.jobs, args.threads) < 1:
         raise ValueError(
             f'--jobs and --threads must be at least 1, got {args.jobs}, {args.threads}'
         )
+    if min(args.seeds) < 0:
+        raise ValueError(f'--seeds must be at least 0, got {min(args.seeds)}')
+    if args.hours is not None and not args.hours > 0:
+        raise ValueError(f'--hours must be above 0, got {args.hours}')
+    check_folder('--work-dirs', args.work_dirs)
+
+
+def check_runs(cfg: Config, bed: Bed, ways: list[Way], is_capped: bool) -> None:
+    """Check within moments what each run would find out for itself."""
+    for way in ways:
+        way.check(cfg)
+        if not is_capped:
+            check_training_config(resolve(way.config(cfg, bed.partitions)))
+    check_data(cfg, ('train', 'val'))
+    check_labels(cfg)
+
+
+def train(args: argparse.Namespace, console: Console) -> int:
+    check_arguments(args)
     bed = read_bed(args.bed)
     ways = [parse_way(word) for word in args.ways]
     study = Study(bed, ROOT, args.work_dirs.resolve(), args.cfg_options, args.threads)
     cfg = bed_config(study)
-    for way in ways:
-        way.check(cfg)
     torch.set_num_threads(args.threads)
+    runs = [] if args.cap else plan_runs(bed, ways, args.seeds)
+    check_runs(cfg, bed, ways, bool(args.cap))
     if args.cap:
         plan = plan_caps(study, cfg, ways, args.cap, console)
         runs = plan.runs(ways, args.cap, args.seeds)
-    else:
-        runs = plan_runs(bed, ways, args.seeds)
     left = [run for run in runs if not study.is_finished(run)]
     to_time = cfg if args.plan or args.hours is not None else None
     hours = plan.hours(left) * args.threads if args.cap else core_hours(study, left, to_time)
@@ -117,9 +140,11 @@ def train(args: argparse.Namespace, console: Console) -> int:
 def bed_config(study: Study) -> Config:
     """Return a bed's config with all options."""
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    parser.add_argument('--cfg-options', nargs='*', action=OptionsAction)
     options = parser.parse_args(['--cfg-options', *study.all_options()]).cfg_options
-    return read_config(study.bed.config, options)
+    cfg = read_config(study.bed.config, options)
+    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    return cfg
 
 
 def plan_caps(

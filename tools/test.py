@@ -22,6 +22,7 @@ from rich.table import Table
 
 from mmseg_infopro.commands import (
     CONFIG,
+    JSON,
     add_launcher_arguments,
     command,
     config_parser,
@@ -76,9 +77,8 @@ def print_metrics(metrics: dict[str, float], mode: str) -> None:
 @command
 def main() -> None:
     args = parse_args()
-    check_output(
-        '--out', args.out, makes_folder=True, inputs=[Path(args.checkpoint), Path(args.config)]
-    )
+    inputs = args.config, args.checkpoint
+    check_output('--out', args.out, JSON, makes_folder=True, inputs=inputs)
     cfg = read_config(args.config, args.cfg_options)
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher

@@ -43,7 +43,7 @@ def build_model(model_cfg: ConfigDict) -> EncoderDecoder:
             place, reason = failing_part(model_cfg) or ('', error)
             if place:
                 near = _near_type(model_cfg, place)
-                raise ValueError(f'{place}: {first_sentence(reason)}{near}') from error
+                raise ValueError(f'{place}: {first_sentence(reason).rstrip(".")}{near}') from error
             if isinstance(error, (ValueError, TypeError)):
                 raise
             raise ValueError(

@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import EMAHook
+from mmengine.hooks import EarlyStoppingHook, EMAHook
 from mmengine.registry import MODELS
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import HOOKS, METRICS, OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
 from torch.utils.data import DataLoader
 
 from .build import model_class
+from .check_kinds import check_backends
+from .check_model import check_model_parts
 from .check_parts import check_parts, did_you_mean, registered
 from .check_values import check_values
 from .options import KNOWN, LOADER_KEYS
 from .parts import Part, testing_parts, training_parts
 from .pipelines import is_pipeline
+from .places import named
 from .trial import metric_names
 from .walk import type_name, walk
 
@@ -35,12 +39,18 @@ def check_training_config(cfg: Config) -> None:
     for key in TRAINING:
         if not isinstance(cfg.get(key), Mapping):
             raise ValueError(f'training needs {key}: it must be a dict, got {cfg.get(key)!r}')
+    collates = cfg.train_dataloader.get('collate_fn')
+    if cfg.model.get('data_preprocessor') is None and collates is None:
+        raise ValueError('training needs model.data_preprocessor: it makes batches of the images')
     _check_together(cfg, ('val_dataloader', 'val_cfg', 'val_evaluator'))
     check_values(cfg)
     parts = list(training_parts(cfg))
     check_parts(parts)
     _check_run(cfg, ('train', 'val'))
+    check_backends(cfg)
+    check_model_parts(cfg.model)
     _check_constructor(cfg)
+    _check_optimizer(cfg.optim_wrapper)
     _check_hooks(cfg, parts)
 
 
@@ -65,6 +75,8 @@ def check_testing_config(cfg: Config) -> None:
     check_values(cfg)
     check_parts(testing_parts(cfg))
     _check_run(cfg, ('test',))
+    check_backends(cfg)
+    check_model_parts(cfg.model)
 
 
 def _check_together(cfg: Config, keys: tuple[str, ...]) -> None:
@@ -87,9 +99,6 @@ def _check_run(cfg: Config, splits: tuple[str, ...]) -> None:
             raise ValueError(f'{where}: there is no layer {part["type"]!r}{near}')
     for key in ('randomness', 'env_cfg'):
         _check_keys(key, cfg.get(key) or {}, KNOWN[key])
-    seed = (cfg.get('randomness') or {}).get('seed')
-    if seed is not None and type(seed) is not int:
-        raise ValueError(f'randomness.seed must be a whole number, got {seed!r}')
     takes = (*inspect.signature(DataLoader.__init__).parameters, *LOADER_KEYS)
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
@@ -135,26 +144,50 @@ def _check_constructor(cfg: Config) -> None:
             raise ValueError(f'optim_wrapper.paramwise_cfg has no {key}{near}')
 
 
+def _check_optimizer(wrapper: Mapping[str, Any]) -> None:
+    several = [item for item in wrapper.values() if isinstance(item, Mapping)]
+    has_one = 'optimizer' in wrapper or any('optimizer' in item for item in several)
+    if not (has_one or wrapper.get('constructor')):
+        raise ValueError("optim_wrapper needs optimizer, as dict(type='SGD', lr=0.01)")
+
+
 def _check_hooks(cfg: Config, parts: list[Part]) -> None:
     metrics = [METRICS.build(dict(p.cfg)) for p in parts if _computes_iou(p)]
     names = {name for metric in metrics for name in metric_names(metric)}
-    others = any(p.registry is METRICS and not _computes_iou(p) for p in parts)
+    if any(p.registry is METRICS and not _computes_iou(p) for p in parts):
+        names = set()  # not all are known
     for part in parts:
         if part.registry is not HOOKS:
             continue
-        best = part.cfg.get('save_best')
-        for name in [best] if isinstance(best, str) else best or ():
-            known = name == 'auto' or name.rpartition('/')[2] in names
-            if names and not others and not known:
-                near = did_you_mean(name, names, 0.4)
-                raise ValueError(
-                    f'{part.place} ({type_name(part.cfg)}): save_best must be one of '
-                    f'{", ".join(sorted(names))}, got {name!r}{near}'
-                )
-        ema = part.cfg.get('ema_type')
         kind = HOOKS.get(part.cfg['type']) if isinstance(part.cfg['type'], str) else None
-        if isinstance(ema, str) and kind is EMAHook and MODELS.get(ema) is None:
-            raise ValueError(f'{part.place} (EMAHook): there is no ema_type {ema!r}')
+        _check_scores(part, 'save_best', names)
+        if kind is EarlyStoppingHook:
+            _check_scores(part, 'monitor', names)
+        if kind is EMAHook:
+            _check_averages(part)
+
+
+def _check_scores(part: Part, key: str, names: set[str]) -> None:
+    """Check that a hook waits for what is computed, if that is known."""
+    wanted = part.cfg.get(key)
+    for name in [wanted] if isinstance(wanted, str) else wanted or ():
+        if names and name != 'auto' and name.rpartition('/')[2] not in names:
+            near = did_you_mean(name, names, 0.4)
+            raise ValueError(
+                f'{part.place} ({type_name(part.cfg)}): {key} must be one of '
+                f'{", ".join(sorted(names))}, got {name!r}{near}'
+            )
+
+
+def _check_averages(part: Part) -> None:
+    """Build what an EMAHook builds when the run begins, of one layer."""
+    kind = part.cfg.get('ema_type', 'ExponentialMovingAverage')
+    if isinstance(kind, str) and MODELS.get(kind) is None:
+        raise ValueError(f'{part.place} (EMAHook): there is no ema_type {kind!r}')
+    own = (*inspect.signature(EMAHook.__init__).parameters, *part.extra, 'type')
+    rest = {key: value for key, value in part.cfg.items() if key not in own}
+    with named(f'{part.place} (EMAHook)'):
+        MODELS.build(dict(rest, type=kind, model=nn.Linear(1, 1)))
 
 
 def _computes_iou(part: Part) -> bool:

@@ -6,6 +6,7 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from numbers import Number
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from mmcv.transforms import RandomChoiceResize, RandomResize
@@ -64,6 +65,8 @@ def find_type(part: Part) -> Callable[..., Any]:
             raise ValueError(f'{part.place}: {needed}')
         near = get_close_matches(str(kind), registered(part.registry), 1)
         hint = f'did you mean {near[0]}, or ' if near else ''
+        if str(kind).endswith('8bit'):
+            hint = 'it comes with the package bitsandbytes: is that installed, or '
         raise ValueError(
             f'{part.place}: there is no {part.registry.name} {kind!r}; {hint}is its module in '
             'custom_imports?'
@@ -105,7 +108,7 @@ def check_arguments(part: Part, kind: Callable[..., Any], place: str) -> None:
         required = item.default is inspect.Parameter.empty and key not in ('self', 'cls')
         if is_alone and required and key not in part.cfg and key not in part.given:
             raise ValueError(f'{place} needs {key}')
-    hints = _hints(kind)
+    hints = argument_types(kind)
     for key, value in part.cfg.items():
         if key in named:
             must = misfit(value, hints.get(key), named[key].default)
@@ -146,7 +149,7 @@ def _list(named: Mapping[str, Any], part: Part) -> str:
     return f'it takes {", ".join(own) or "no arguments"}'
 
 
-def _hints(kind: Any) -> dict[str, Any]:
+def argument_types(kind: Any) -> dict[str, Any]:
     """Return the types that a constructor and those of its parents are annotated with."""
     found: dict[str, Any] = {}
     for parent in getattr(kind, '__mro__', ()):
@@ -173,6 +176,8 @@ def misfit(value: Any, hint: Any, default: Any) -> str | None:
             return 'a number'
         return 'True or False' if isinstance(default, bool) and isinstance(value, str) else None
     kinds = set(_members(hint))
+    if Number in kinds:
+        kinds = {*kinds - {Number}, int, float}
     if not kinds <= {int, float, bool, type(None)}:
         return None
     if isinstance(value, str):

@@ -11,7 +11,7 @@ from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes, format_size
 from ..planning.batch import StepShape
 from ..upstream import FAKE_TENSOR_LOGGER
-from .places import first_sentence
+from .places import first_sentence, part_of_model
 
 
 class FailedStepError(ValueError):
@@ -35,9 +35,10 @@ def explained_failure(shape: StepShape) -> Iterator[None]:
     except Exception as error:
         high, wide = shape.crop
         first_line = str(error).partition('\n')[0] if isinstance(error, RuntimeError) else ''
+        part = part_of_model(error)
         raise FailedStepError(
-            f'a training step on {shape.batch_size} images of {high}x{wide} fails: '
-            f'{first_line or first_sentence(error)}'
+            f'a training step on {shape.batch_size} images of {high}x{wide} fails'
+            f'{f" in {part}" if part else ""}: {first_line or first_sentence(error)}'
         ) from error
     finally:
         logger.disabled = was_disabled

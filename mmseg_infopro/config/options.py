@@ -54,6 +54,9 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
             where, parent, name = first_new(cfg, key)
             if isinstance(parent, Mapping) and name:
                 _check_key(cfg, where, parent, name, key)
+            elif isinstance(parent, (list, tuple)) and name:
+                last = f'items 0 to {len(parent) - 1}' if parent else 'no items'
+                raise ValueError(f'--cfg-options {key}: {where} has {last}, got {name!r}')
 
 
 def _with_types(cfg: Config, options: Mapping[str, Any]) -> Config:

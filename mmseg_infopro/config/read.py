@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,14 +15,17 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.utils import get_installed_path
 
+from ..files.outputs import check_folder
 from ..local.settings import PARTITION_KEYS
 from ..measure.dry_step import DRY_WRAPPERS
 from ..measure.sizes import bare_number
 from .check_parts import check_parts
 from .check_values import check_values
 from .edit import set_partition
+from .inheritance import check_no_circle
 from .options import check_options
 from .parts import optimizer_parts
+from .places import first_sentence
 from .pretrained import ALLOW_FEW
 from .walk import type_name
 
@@ -41,9 +45,13 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
     """
     file = config_file(path)
     try:
+        check_no_circle(file)
         cfg = Config.fromfile(file)
-    except Exception as error:
-        raise ValueError(f'the config {path} cannot be read: {error}') from error
+        dict(cfg.items())  # imports what a lazy config names
+    except (Exception, SystemExit) as error:  # a config is code, and may end the process
+        ended = 'it ends the process by ' if isinstance(error, SystemExit) else ''
+        reason = first_sentence(error).partition(', the current sys.path is')[0]
+        raise ValueError(f'the config {path} cannot be read: {ended}{reason}') from error
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'the config {path} has no model')
     options = dict(cfg_options or {})
@@ -73,7 +81,8 @@ def config_file(path: str) -> Path:
     package, separator, name = path.rpartition('::')
     if not separator:
         if not Path(path).is_file():
-            raise ValueError(f'the config {path} does not exist')
+            what = 'is a folder' if Path(path).is_dir() else 'does not exist'
+            raise ValueError(f'the config {path} {what}')
         return Path(path)
     if package not in PACKAGES:
         raise ValueError(f'{path} must begin with one of {", ".join(p + "::" for p in PACKAGES)}')
@@ -103,7 +112,7 @@ def _refuse_bare_sizes(options: Mapping[str, Any]) -> None:
     """What is typed has a unit; bytes without one are for configs that a program wrote."""
     for key in ('model.local.memory_cap', 'model.local.memory_margin'):
         value = options.get(key)
-        if value and isinstance(value, (int, float)):
+        if value and isinstance(value, (int, float)) and math.isfinite(value):
             raise ValueError(f'--cfg-options {key}: {bare_number(str(value))}')
 
 
@@ -114,7 +123,7 @@ def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
     sets may have equal file names; without such a folder it is the file's name.
 
     Raises:
-        ValueError: It is empty, or a file.
+        ValueError: It is empty, a file, or in a place that nobody may write to.
     """
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -124,8 +133,7 @@ def choose_work_dir(cfg: Config, work_dir: str | None) -> None:
         cfg.work_dir = str(Path('work_dirs', *parents[len(parents) - below :], name))
     if not str(cfg.work_dir).strip():
         raise ValueError('work_dir is empty: name a directory with --work-dir')
-    if Path(cfg.work_dir).exists() and not Path(cfg.work_dir).is_dir():
-        raise ValueError(f'work_dir must be a directory, and {cfg.work_dir} is a file')
+    check_folder('work_dir', Path(cfg.work_dir))
 
 
 def use_amp(cfg: Config) -> None:

@@ -75,9 +75,9 @@ def resolve(cfg: Config) -> Config:
         boundaries = choose_boundaries(model, settings, model.head_defaults(), shape, measure)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
-        else:
-            try_model(cfg, model)
     write_fitted(cfg, model)
+    if settings.boundaries is not None:
+        try_model(cfg)
     fit_run_to_schedule(cfg)
     if cfg.model.local.boundaries and 'optim_wrapper' in cfg:
         cfg.optim_wrapper = own_wrapper(cfg)

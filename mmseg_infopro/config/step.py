@@ -96,10 +96,12 @@ def step_shape(cfg: Config) -> StepShape:
     Raises:
         ValueError: The config does not say them.
     """
-    batch_size = cfg.get('train_dataloader', {}).get('batch_size')
+    batch_size = (cfg.get('train_dataloader') or {}).get('batch_size')
     if batch_size is None:
         raise ValueError('planning needs train_dataloader.batch_size, which the config lacks')
-    wrapper = cfg.get('optim_wrapper', {})
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper is None:
+        raise ValueError('planning needs optim_wrapper, which the config lacks')
     autocast = None
     if type_name(wrapper) in DRY_WRAPPERS:
         autocast = autocast_dtype(wrapper.get('dtype'))

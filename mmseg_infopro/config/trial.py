@@ -44,7 +44,7 @@ def try_part(part: Part, kind: type, place: str) -> None:
         or kind.__module__.partition('.')[0] not in OURS
     ):
         return
-    with named(place), _silence():
+    with named(place), silent_logger():
         cfg = {key: value for key, value in part.cfg.items() if key not in part.extra}
         build({'type': part.default, **cfg} if 'type' not in cfg else cfg)
 
@@ -78,13 +78,13 @@ def metric_names(metric: IoUMetric) -> list[str]:
     metric.dataset_meta = dict(classes=('a', 'b'))
     metric.format_only = False
     pixels = torch.ones(2)
-    with _silence():
+    with silent_logger():
         return list(metric.compute_metrics([(pixels, pixels, pixels, pixels)]))
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Context without log: what is tried is no news."""
+def silent_logger() -> Iterator[None]:
+    """Run a block without log: what is tried is no news."""
     logger = MMLogger.get_current_instance()
     was_disabled, logger.disabled = logger.disabled, True
     try:

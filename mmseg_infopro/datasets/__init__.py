@@ -2,6 +2,7 @@
 
 from .camvid import CamVidDataset
 from .checks import check_data
+from .first_sample import check_first_samples
 from .labels import check_labels
 from .loading import LoadCheckedAnnotations, LoadCheckedImage
 from .stream import SeededDataset, StreamSampler
@@ -13,5 +14,6 @@ __all__ = [
     'SeededDataset',
     'StreamSampler',
     'check_data',
+    'check_first_samples',
     'check_labels',
 ]

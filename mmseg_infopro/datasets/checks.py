@@ -97,14 +97,17 @@ def _check_leaf(split: str, leaf: Mapping[str, Any]) -> int:
         notice(f'the {split} data ({kind}) is not checked')
         return 0
     lists_files_itself = getattr(family, 'load_data_list', None) is not LISTING
+    if not isinstance(leaf.get('data_root') or '', (str, Path)):
+        raise ValueError(f'the {split} data_root must be a folder, got {leaf["data_root"]!r}')
     if not lists_files_itself and 'data_root' in leaf:
         check_folders(split, leaf)
-        check_entries(split, leaf)
     try:
         dataset = build_unloaded(family, leaf)
         files = [dataset.get_data_info(index) for index in range(len(dataset))]
     except Exception as error:
         raise ValueError(f'the {split} data set {kind} cannot be built: {error}') from error
+    if not lists_files_itself:
+        check_entries(split, dataset)
     images, masks = _paths(files, 'img_path'), _paths(files, 'seg_map_path')
     if files and not images:
         notice(f'the {split} data ({kind}) names no files in img_path: its images are not checked')

@@ -49,17 +49,16 @@ def check_folders(split: str, leaf: Mapping[str, Any]) -> None:
             )
 
 
-def check_entries(split: str, leaf: Mapping[str, Any]) -> None:
+def check_entries(split: str, dataset: Any) -> None:
     """Nothing in the image folder that is called like an image is left out without a word.
 
     Raises:
         ValueError: A folder or a dead link is called so; mmengine lists files only.
     """
-    prefix = (leaf.get('data_prefix') or {}).get('img_path')
-    suffix = leaf.get('img_suffix')
-    if prefix is None or not suffix or leaf.get('ann_file'):
+    prefix, suffix = dataset.data_prefix.get('img_path'), dataset.img_suffix
+    if not prefix or not suffix or dataset.ann_file:
         return
-    folder = Path(leaf.get('data_root') or '') / prefix
+    folder = Path(prefix)
     for path in sorted(folder.rglob(f'*{suffix}')):
         if not path.is_file() and (defect := file_defect(path)):
             raise ValueError(

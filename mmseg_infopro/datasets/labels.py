@@ -20,8 +20,8 @@ NUM_MASKS = 24
 SPLITS = ('train', 'val')
 
 
-def check_labels(cfg: Config) -> None:
-    """Check classes and label ids of training and validation data against the heads.
+def check_labels(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
+    """Check classes and label ids of data against the heads.
 
     What a pipeline with transforms of others might put right is warned of only.
 
@@ -34,7 +34,7 @@ def check_labels(cfg: Config) -> None:
     if not heads:
         return
     checked: list[Mapping[str, Any]] = []
-    for split in SPLITS:
+    for split in splits:
         loader = cfg.get(f'{split}_dataloader') or {}
         for leaf in leaf_datasets(loader.get('dataset')):
             if leaf not in checked:
@@ -49,6 +49,10 @@ def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for index, head in enumerate(heads if several else [heads]):
             if isinstance(head, Mapping) and isinstance(head.get('num_classes'), int):
                 yield f'model.{name}[{index}]' if several else f'model.{name}', head
+    local_heads = (model.get('local') or {}).get('heads')
+    for index, head in enumerate(local_heads if isinstance(local_heads, (list, tuple)) else ()):
+        if isinstance(head, Mapping) and isinstance(head.get('num_classes'), int):
+            yield f'model.local.heads[{index}]', head
 
 
 def _is_binary(head: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from ..local_heads.image_target import check_image_range
 from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 
+PLANNED = ('batch_size', 'crop', 'precision', 'peak_bytes')
 RECOMPUTE = ('none', 'cheap', 'units', 'auto')
 
 
@@ -22,7 +23,10 @@ def check_types(settings: Mapping[str, Any], heads: Any) -> None:
         TypeError: A value is of the wrong type.
         ValueError: A value is no valid one.
     """
-    check_cap(settings.get('memory_cap', SMALLEST_CAP))
+    try:
+        check_cap(settings.get('memory_cap', SMALLEST_CAP))
+    except ValueError as error:
+        raise ValueError(f'local.memory_cap: {error}') from error
     _check_margin(settings.get('memory_margin', 0))
     num_modules = settings.get('num_modules', 1)
     if not isinstance(num_modules, int) or isinstance(num_modules, bool):
@@ -36,6 +40,10 @@ def check_types(settings: Mapping[str, Any], heads: Any) -> None:
     interval = settings.get('balance_interval', 1)
     if type(interval) is not int or interval < 1:
         raise TypeError(f'local.balance_interval must be an int of at least 1, got {interval!r}')
+    planned = settings.get('planned_for', dict.fromkeys(PLANNED))
+    if not (isinstance(planned, Mapping) and set(PLANNED) <= set(planned)):
+        keys = ', '.join(PLANNED)
+        raise TypeError(f'local.planned_for must be a dict with {keys}, got {planned!r}')
     check_image_range(settings.get('image_range'), 'local.image_range')
     for key in ('schedule', 'context'):
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
@@ -62,12 +70,10 @@ def _check_compile(settings: Mapping[str, Any]) -> None:
 
 
 def _check_lists(settings: Mapping[str, Any], heads: Any) -> None:
-    names = settings.get('may_thaw', ())
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f'local.may_thaw must be a list of names, got {names!r}')
-    boundaries = settings.get('boundaries', ())
-    if isinstance(boundaries, str) or not all(isinstance(name, str) for name in boundaries):
-        raise TypeError(f'local.boundaries must be a list of unit names, got {boundaries!r}')
+    for key, what in (('may_thaw', 'names'), ('boundaries', 'unit names')):
+        names = settings.get(key, ())
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            raise TypeError(f'local.{key} must be a list of {what}, got {names!r}')
     is_list = isinstance(heads, Sequence) and not isinstance(heads, str)
     if not is_list or not all(isinstance(head, Mapping) and 'type' in head for head in heads):
         raise TypeError(f'local.heads must be a list of dicts with a type each, got {heads!r}')

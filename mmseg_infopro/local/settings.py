@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -107,7 +108,11 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
     known = [item.name for item in fields(LocalSettings)]
     unknown = [key for key in local if key not in known]
     if unknown:
-        raise ValueError(f'unknown key in local: {", ".join(unknown)}; valid keys: {known}')
+        near = get_close_matches(unknown[0], known, 1)
+        hint = f'; did you mean {near[0]}?' if near else ''
+        raise ValueError(
+            f'unknown key in local: {", ".join(unknown)}; valid keys: {", ".join(known)}{hint}'
+        )
     given = [key for key in PARTITION_KEYS if local.get(key) is not None]
     if len(given) != 1:
         raise ValueError(

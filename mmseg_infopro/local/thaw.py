@@ -17,6 +17,22 @@ def may_thaw(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
+def check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Check that every name of ``local.may_thaw`` is one of the model's parameters, or of layers.
+
+    Raises:
+        ValueError: One is not.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not any(may_thaw(name, [pattern]) for name in names):
+            first = next((name for name in names if name.startswith('backbone.')), 'backbone')
+            raise ValueError(
+                f'local.may_thaw names {pattern!r}, and no parameter of the model has this name, '
+                f'is below it or fits it; they are called as {first}'
+            )
+
+
 def thaw(model: nn.Module, patterns: Sequence[str]) -> None:
     """Let the parameters of a model that is only measured require gradient, if they ever may."""
     for name, parameter in model.named_parameters() if patterns else ():

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from ..config.build import takes_argument
+from ..backbones import boundary_names
+from ..config.build import build_end_to_end, takes_argument
 from ..config.caps import plain_end_to_end
 from ..config.localize import localize
 from ..config.resolve import resolve
 from ..config.walk import replaced
+from ..local.settings import check_num_modules
 from ..local_heads.chunking import unchunked
+from ..measure.undrawn import undrawn_weights
 from .way import Way, way_of
 
 E2E, WITH_CP, LEAN = Way('e2e'), Way('with_cp'), Way('e2e', detail='lean')
@@ -35,6 +38,19 @@ def alternatives(cfg: Config, num_modules: Sequence[int] | None = None) -> dict[
         local = resolve(cfg)
         trials[way_of(cfg, len(local.model.local.boundaries) + 1)] = local
     return trials
+
+
+def check_counts(cfg: Config, num_modules: Sequence[int]) -> None:
+    """Check that a network can be cut into all of some numbers of local modules.
+
+    Raises:
+        TypeError: It cannot be cut.
+        ValueError: It has too few units.
+    """
+    with undrawn_weights():
+        backbone = build_end_to_end(localize(cfg, 2)).backbone
+    for count in num_modules:
+        check_num_modules(count, len(boundary_names(backbone)) + 1, type(backbone).__name__)
 
 
 def end_to_end_forms(cfg: Config) -> dict[Way, Config]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from ..config.localize import localize
 from ..config.methods import find_method
+from ..config.places import first_sentence
 from ..config.resolve import resolve
 from ..config.step import dry_config_step, dry_config_steps
 from .baselines import E2E, end_to_end_forms
@@ -18,6 +21,23 @@ Costs = dict[str, Any]
 """As JSON: ``config``, ``peak`` and ``flops`` of end-to-end training, and ``methods``: by name, by
 K as text, a list of kinds of step with ``kind``, ``peak`` and ``flops`` as shares of these, or with
 the reason why it was ``refused``."""
+
+
+def read_costs(file: Path) -> Costs:
+    """Read what was measured before.
+
+    Raises:
+        ValueError: There is no such file, or it holds something else.
+    """
+    try:
+        costs = json.loads(file.read_text())
+        known = {key: costs[key] for key in ('config', 'peak', 'flops', 'methods')}
+    except FileNotFoundError as error:
+        raise ValueError(f'--json {file} does not exist: measure with --costs CONFIG') from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = first_sentence(error)
+        raise ValueError(f'--json {file} does not hold the costs of methods: {reason}') from error
+    return known
 
 
 def end_to_end_costs(cfg: Config, name: str) -> Costs:

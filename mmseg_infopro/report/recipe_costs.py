@@ -14,6 +14,7 @@ from ..config.recipes import RECIPES, use_levers
 from ..config.resolve import resolve
 from ..config.step import dry_config_steps, step_shape
 from ..measure.traffic import Traffic
+from .baselines import check_counts
 
 HEADS = ('fitted', 'paper')
 Costs = dict[str, Any]
@@ -30,6 +31,7 @@ def measure_recipes(
         num_modules: Numbers of local modules; levers and recipes are measured at the first one.
         advance: Called after each row, of :func:`num_rows`.
     """
+    check_counts(cfg, num_modules)
     shape = step_shape(cfg)
     first = num_modules[0]
     whole = _step(plain_end_to_end(cfg))

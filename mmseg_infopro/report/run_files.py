@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from ..config.read import read_config
 
+COUNTED = ('step', 'loss', 'time', 'mIoU', 'memory')
 CLASS_ROW = re.compile(r'^\|\s*(.+?)\s*\|\s*([\d.]+|nan)\s*\|\s*([\d.]+|nan)\s*\|$')
 
 
@@ -78,15 +79,26 @@ def read_run(work_dir: Path) -> RunFiles:
 
 
 def _records(log: Path) -> list[dict[str, Any]]:
-    """Return a log's records; the last line of a killed run may be cut off."""
+    """Return a log's records; the last line of a killed run may be cut off.
+
+    Raises:
+        ValueError: A line is a record, and not one of a run.
+    """
     records = []
     for line in log.read_text().splitlines():
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(record, dict) and 'step' in record:
-            records.append(record)
+        if not isinstance(record, dict) or 'step' not in record:
+            continue
+        broken = [key for key in COUNTED if not isinstance(record.get(key, 0), (int, float))]
+        if broken:
+            raise ValueError(
+                f'{log} is not the log of a training run: {broken[0]} must be a number, got '
+                f'{record[broken[0]]!r}'
+            )
+        records.append(record)
     return records
 
 

@@ -13,9 +13,9 @@ from mmengine.config import Config
 
 from ..config.build import takes_argument
 from ..config.localize import local_types, localize
-from ..config.methods import METHODS, use_method
+from ..config.methods import METHODS, check_heads_of_method, use_method
 from ..config.same_method import method_record
-from ..local.infopro_heads import DEFAULT, TASK
+from ..local.infopro_heads import DEFAULT, TASK, check_word
 
 END_TO_END = ('e2e', 'with_cp', 'k1_auto')
 """Ways without local modules: plain, with mmseg's checkpointing, recomputing for a cap."""
@@ -60,8 +60,11 @@ class Way:
 
         Raises:
             TypeError: It cannot be cut.
-            ValueError: Its backbone has no gradient checkpointing of mmseg's.
+            ValueError: Its backbone has no gradient checkpointing of mmseg's, or the method not
+                these heads.
         """
+        if self.heads is not None:
+            check_heads_of_method(self.method, check_word(self.heads))
         if self.method == 'with_cp' and not takes_argument(cfg.model.backbone, 'with_cp'):
             kind = cfg.model.backbone.type
             raise ValueError(f'with_cp: backbone {kind} has no gradient checkpointing of its own')

@@ -14,6 +14,7 @@ from ..config.caps import card_bytes
 from ..config.edit import override_step
 from ..config.fit_cap import nearest_fit, set_fit
 from ..config.localize import localize
+from ..config.places import named
 from ..config.resolve import resolve
 from ..config.step import step_shape
 from ..local.settings import read_local_settings
@@ -77,7 +78,8 @@ def methods_to_compare(
             f'got recompute={list(recompute)} and caps={list(caps)}'
         )
     for cap in caps:
-        check_cap(cap)
+        with named('--cap'):
+            check_cap(cap)
     if num_modules is None and 'local' not in cfg.model:
         raise ValueError('the config has no model.local: say --num-modules 2 4, for example')
     methods = []

@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from ..config.build import build_model, for_prediction
 from ..config.check_config import check_testing_config
 from ..config.pretrained import without_pretrained
-from ..datasets import check_data
+from ..datasets import check_data, check_first_samples
 from ..parallel import choose_model_wrapper
 from ..segmentors.chunked_argmax import check_keeps_logits
 from .checkpoints import check_checkpoint, loadable
@@ -55,7 +55,9 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
         use_tta(cfg, tta)
     cfg.pop('model_wrapper_cfg', None)
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
-    check_data(Config(dict(test_dataloader=cfg.test_dataloader)))
+    data = Config(dict(test_dataloader=cfg.test_dataloader))
+    check_data(data, ('test',))
+    check_first_samples(data, ('test',))
     return cfg
 
 

@@ -18,7 +18,7 @@ from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
 from ..config.same_method import check_same_method
-from ..datasets import check_data, check_labels
+from ..datasets import check_data, check_first_samples, check_labels
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
 from ..parallel import (
@@ -30,7 +30,7 @@ from ..parallel import (
 from .checkpoints import check_checkpoint, loadable
 from .resume_point import find_resume_checkpoint, regular_checkpoints
 from .taken import matching, say_taken
-from .weights import check_weights_fit, checkpoint_weights
+from .weights import DUMPED, check_context, check_weights_fit, checkpoint_weights
 
 
 def prepare_training(cfg: Config, resume: bool) -> Config:
@@ -93,6 +93,7 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     rename_pretrained(cfg.model, loadable)
     check_data(cfg, ('train', 'val'))
     check_labels(cfg)
+    check_first_samples(cfg, ('train', 'val'))
     check_loaders(cfg, ('train', 'val'))
     return checkpoint
 
@@ -147,11 +148,13 @@ def check_partition(cfg: Config, model: Any, weights: Mapping[str, Any]) -> None
     """Check that weights to start from are of the config's partition, or that it may differ.
 
     Raises:
-        ValueError: They are of another one.
+        ValueError: They are of another one, or of other contexts.
     """
     local = cfg.model.get('local')
     if local is None or local.get('warm_start'):
         return
+    anew = 'set model.local.warm_start=True to start with fresh contexts or none'
+    check_context(cfg.model, weights, str(cfg.load_from), f'{DUMPED}, or {anew}')
     check_same_partition(
         trained_boundaries(list(weights)),
         own_boundaries(model),

@@ -16,13 +16,22 @@ def checkpoint_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix('module.'): weight for name, weight in weights.items()}
 
 
-def check_context(model_cfg: Mapping[str, Any], weights: Mapping[str, Tensor], source: str) -> None:
+DUMPED = 'take the config that the run has dumped in its work dir'
+
+
+def check_context(
+    model_cfg: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    source: str,
+    remedy: str = DUMPED,
+) -> None:
     """Check that a model predicts in the contexts that its weights were trained in.
 
     Args:
         model_cfg: Of the model.
         weights: To be loaded into it.
         source: Where they come from, for the error.
+        remedy: What the error advises.
 
     Raises:
         ValueError: One of the two has contexts, and the other none.
@@ -33,8 +42,7 @@ def check_context(model_cfg: Mapping[str, Any], weights: Mapping[str, Tensor], s
         with_and_without = ('with', 'without') if has else ('without', 'with')
         raise ValueError(
             f'the checkpoint {source} was trained {with_and_without[0]} local.context, and the '
-            f'model is {with_and_without[1]}: a context changes what is predicted, so take the '
-            'config that the run has dumped in its work dir'
+            f'model is {with_and_without[1]}: a context changes what is predicted, so {remedy}'
         )
 
 

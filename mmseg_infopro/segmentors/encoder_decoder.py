@@ -27,6 +27,7 @@ from ..local.schedule_checks import check_phases
 from ..local.schedules import build_schedule
 from ..local.settings import LocalSettings, offloaded_modules, read_local_settings
 from ..local.step import local_train_step
+from ..local.thaw import check_patterns
 from ..local.units import check_compiled, compile_units, run_units
 from ..local.update import unshared_parameters
 from ..local_heads.border import borders_of
@@ -71,6 +72,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         check_backbone(self.backbone, settings.recompute)
         self.image_range = settings.image_range
         self.may_thaw = settings.may_thaw
+        check_patterns(self, settings.may_thaw)
         self.boundaries = choose_boundaries(self, settings, self.head_defaults())
         self.warm_start = settings.warm_start
         self.balance_interval = settings.balance_interval

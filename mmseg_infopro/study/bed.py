@@ -11,6 +11,7 @@ from typing import Any
 from ..report.way import Way
 
 FILE = 'bed.json'
+EXAMPLE = '{"config": "a.py", "partitions": {"2": ["layer2.0"]}, "options": {}}'
 PLAN = 'plan.json'
 """What was planned for runs under caps, beside their records."""
 
@@ -80,15 +81,29 @@ def read_bed(folder: Path) -> Bed:
         content = json.loads(file.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f'{file} is not JSON: {error}') from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f'{file} must hold an object, as {EXAMPLE}, got {content!r}')
     unknown = content.keys() - {'config', 'partitions', 'options'}
     if unknown or not {'config', 'partitions'} <= content.keys():
         raise ValueError(
             f'{file} must have config, partitions and perhaps options, got {", ".join(content)}'
         )
+    cuts = content['partitions']
+    if not isinstance(content['config'], str) or not isinstance(content.get('options', {}), dict):
+        raise ValueError(f'{file}: config must be a file and options an object, as {EXAMPLE}')
+    if not isinstance(cuts, dict) or not all(_is_cut(*item) for item in cuts.items()):
+        raise ValueError(
+            f'{file}: partitions must have K - 1 boundaries for each K, as {EXAMPLE}, got {cuts!r}'
+        )
     config = (folder / content['config']).resolve()
     if not config.is_file():
         raise ValueError(f'{file}: there is no config {config}')
     return Bed(folder, str(config), content['partitions'], content.get('options', {}))
+
+
+def _is_cut(count: str, boundaries: Any) -> bool:
+    is_list = isinstance(boundaries, list) and all(isinstance(name, str) for name in boundaries)
+    return is_list and count.isdigit() and int(count) == len(boundaries) + 1
 
 
 def plan_runs(bed: Bed, ways: Sequence[Way], seeds: Sequence[int]) -> list[Run]:

@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config
 
 from ..config.caps import card_bytes
+from ..config.places import named
 from ..config.step import config_peak, step_shape
 from ..files.whole import write_whole
 from ..measure.sizes import check_cap, format_bytes
@@ -97,7 +98,8 @@ class CapPlan:
             ValueError: A cap or a way does not fit.
         """
         for cap in caps:
-            check_cap(cap)
+            with named('--cap'):
+                check_cap(cap)
         for way in ways:
             way.check(self.cfg)
         for cap in caps:

@@ -66,6 +66,8 @@ class Probes(nn.Module):
         for boundary in chosen:
             if boundary not in known:
                 raise ValueError(f'there is no boundary {boundary!r} to probe; valid: {known}')
+        if len(set(chosen)) < len(chosen):
+            raise ValueError(f'each boundary is probed once, got {chosen}')
         self.boundaries = [name for name in known if name in chosen]
         defaults = model.head_defaults()
         channels = len(defaults['image_mean'])

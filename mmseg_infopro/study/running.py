@@ -16,6 +16,7 @@ from ..files.whole import write_whole
 from .bed import Bed, Run
 from .child import ends_with_parent
 from .record import COUNTS, code_state, make_record, what_trains
+from .summary import read_record
 
 CAPS = 'caps'
 """Folder of the records of runs under a cap, in that of their bed."""
@@ -62,7 +63,7 @@ class Study:
         file = self.record_file(run)
         if not file.is_file():
             return False
-        made, wanted = json.loads(file.read_text())['options'], what_trains(self.all_options())
+        made, wanted = read_record(file).get('options', []), what_trains(self.all_options())
         if made != wanted:
             differ = sorted({*made} ^ {*wanted})
             raise ValueError(

@@ -27,6 +27,16 @@ NEEDED = (
     'predicted_peak',
     'flops',
 )
+KINDS: dict[str, type] = dict(
+    way=str,
+    seed=int,
+    code=str,
+    config=str,
+    validations=list,
+    counts=dict,
+    options=list,
+    timing=dict,
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,30 @@ class Row:
         return stdev(self.scores) if len(self.scores) > 1 else None
 
 
+def read_record(file: Path) -> dict[str, Any]:
+    """Read the record of one run.
+
+    Raises:
+        ValueError: It is broken, or no record.
+    """
+    try:
+        record = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{file} is not JSON: {error}') from error
+    if not isinstance(record, dict):
+        raise ValueError(f'{file} is not the record of a run: it holds a {type(record).__name__}')
+    missing = [key for key in NEEDED if key not in record]
+    if missing:
+        raise ValueError(f'{file} is not the record of a run: it lacks {", ".join(missing)}')
+    for key, kind in KINDS.items():
+        if not isinstance(record.get(key, kind()), kind):
+            raise ValueError(
+                f'{file} is not the record of a run: {key} must be of type {kind.__name__}, '
+                f'got {record[key]!r}'
+            )
+    return record
+
+
 def read_records(folder: Path, mixed: bool = False) -> list[dict[str, Any]]:
     """Read a bed's records.
 
@@ -84,14 +118,7 @@ def read_records(folder: Path, mixed: bool = False) -> list[dict[str, Any]]:
     for file in sorted(folder.glob('*.json')):
         if file.name in (FILE, PLAN):
             continue
-        try:
-            record = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{file} is not JSON: {error}') from error
-        missing = [key for key in NEEDED if key not in record]
-        if missing:
-            raise ValueError(f'{file} is not the record of a run: it lacks {", ".join(missing)}')
-        records.append(record)
+        records.append(read_record(file))
     if not records:
         raise ValueError(f'{folder} holds no record of a run')
     for key, what in (('code', 'states of the project'), ('bed', 'beds')):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from statistics import mean
 
@@ -14,6 +13,7 @@ from ..report.trial import Trial
 from ..report.way import Way
 from .bed import Run
 from .running import Study
+from .summary import read_record
 
 ROUNDS, STEPS = 2, 2
 """Turns in which steps are timed, and steps a turn."""
@@ -34,8 +34,10 @@ def core_hours(study: Study, runs: Sequence[Run], cfg: Config | None = None) -> 
     """
     seconds: dict[str, list[float]] = {}
     for file in study.bed.folder.glob('*-s*.json'):
-        record = json.loads(file.read_text())
-        seconds.setdefault(record['way'], []).append(record['timing']['training_seconds'])
+        record = read_record(file)
+        taken = record.get('timing', {}).get('training_seconds')
+        if taken is not None:
+            seconds.setdefault(record['way'], []).append(taken)
     if not seconds and cfg is not None:
         ways = list(dict.fromkeys(run.way for run in runs))
         steps = time_ways(cfg, study, ways)

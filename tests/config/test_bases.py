@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_infopro.config.bases import check_config_output, config_files
+from mmseg_infopro.config.bases import check_config_output
+from mmseg_infopro.config.inheritance import check_no_circle, config_files
 
 LAZY = """
 from mmengine.config import read_base
@@ -47,3 +48,10 @@ def test_a_new_config_is_python(folder: Path) -> None:
     check_config_output('--out', None, config, force=False)
     with pytest.raises(ValueError, match=r'--out must end in \.py'):
         check_config_output('--out', folder / 'three.json', config, force=False)
+
+
+def test_a_circle_of_bases_is_named(folder: Path) -> None:
+    check_no_circle(folder / 'c/two.py')
+    (folder / 'top.py').write_text("_base_ = 'c/two.py'")
+    with pytest.raises(ValueError, match=r'two\.py <- one\.py <- lazy\.py <- top\.py <- two\.py'):
+        check_no_circle(folder / 'c/two.py')

@@ -18,9 +18,9 @@ def config(**decode_head):
 @pytest.mark.parametrize(
     ('decode_head', 'sentence'),
     [
-        (dict(in_channels=99), 'a training step on 2 images of 64x64 fails: .*99 channels'),
-        (dict(in_index=7), 'a training step on 2 images of 64x64 fails: IndexError'),
-        (dict(loss_decode=dict(type='OhemCrossEntropy')), "fails: .*argument 'weight'"),
+        (dict(in_channels=99), '2 images of 64x64 fails in model.decode_head: .*99 channels'),
+        (dict(in_index=7), '2 images of 64x64 fails in model.decode_head: IndexError'),
+        (dict(loss_decode=dict(type='OhemCrossEntropy')), "in model.decode_head: .*'weight'"),
     ],
 )
 def test_parts_that_do_not_fit_are_told_before_training(decode_head, sentence):

@@ -9,7 +9,11 @@ from tests.models import build, model_config
 @pytest.mark.parametrize(
     ('local', 'error', 'message'),
     [
-        (dict(num_module=2), ValueError, 'unknown key in local: num_module; valid keys: .*heads'),
+        (
+            dict(num_module=2),
+            ValueError,
+            'unknown key in local: num_module; .*heads.*; did you mean num_modules',
+        ),
         (dict(num_modules=2, boundaries=['stem']), ValueError, 'got num_modules and boundaries'),
         (dict(memory_cap='1GiB', num_modules=2), ValueError, 'got num_modules and memory_cap'),
         (dict(memory_cap='1GiB', boundaries=[]), ValueError, 'got boundaries and memory_cap'),

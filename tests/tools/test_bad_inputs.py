@@ -1,4 +1,4 @@
-"""Bad settings on a command line: one sentence, exit status 2, and nothing is trained."""
+"""Some of the bad inputs of :mod:`tests.bad_inputs.table`; all of them are a campaign."""
 
 from __future__ import annotations
 
@@ -6,62 +6,76 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.bad_inputs.bench import Case, Found, check, try_case
+from tests.bad_inputs.table import CASES, read
 
-SETTINGS = [
-    'modl.local.num_modules=4',
-    'optim_wraper.optimizer.lr=1',
-    'seed=1',
-    'train_cfg.max_iter=3',
-    'train_cfg.max_iters=2.5',
-    'train_cfg.max_iters=-5',
-    'train_cfg.val_interval=0',
-    'train_cfg.type=IterLoop',
-    'train_dataloader.batchsize=2',
-    'train_dataloader.batch_size=0',
-    'train_dataloader.batch_size=two',
-    'train_dataloader.num_workers=-1',
-    'train_dataloader.sampler.type=Infinite',
-    'train_dataloader.dataset.dataset.data_root=nowhere',
-    'train_dataloader.dataset.dataset.pipeline.2.crop_size=(0,0)',
-    'train_dataloader.dataset.dataset.pipeline.2.type=RandomCropp',
-    'optim_wrapper.optimizer.lr=abc',
-    'optim_wrapper.optimizer.lr=nan',
-    'optim_wrapper.optimizer.lr=-1',
-    'optim_wrapper.optimizer.type=SGDD',
-    'optim_wrapper.type=OptimWrapperr',
-    'optim_wrapper.accumulative_counts=0',
-    'param_scheduler.0.type=PolyLRR',
-    'param_scheduler.0.power=abc',
-    'default_hooks.checkpoint.intervall=3',
-    'default_hooks.checkpoint.interval=abc',
-    'default_hooks.checkpoint.save_best=mIoUU',
-    'default_hooks.logger.type=LoggerHok',
-    'val_evaluator.iou_metrics=[mIoUU]',
-    'model.type=InfoProEncoderDecoderr',
-    'model.backbone.depth=17',
-    'model.backbone.norm_cfg.type=BNN',
-    'model.decode_head.type=FCNHeadd',
-    'model.decode_head.in_channels=99',
-    'model.decode_head.num_classes=5',
-    'model.decode_head.loss_decode.loss_weight=-1',
-    'model.decode_head.loss_decode.loss_weight=abc',
-    'model.data_preprocessor.size=(0,0)',
-    'model.data_preprocessor.std=[0,1,1]',
-    'model.local.memory_margin=much',
-    'model.local.image_range=5',
-    'model.local.may_thaw=3',
-    'randomness.seed=abc',
-    'log_level=LOUD',
-    'env_cfg.mp_cfg.mp_start_method=forkk',
-]
+from .conftest import Outcome, Run, Trained
+
+EVERY = 8
+SOME = CASES[::EVERY]
 
 
-@pytest.mark.parametrize('setting', SETTINGS)
-def test_a_setting_that_cannot_be_meant_is_one_sentence(
-    setting: str, config: Path, run: Run, tmp_path: Path
+@pytest.mark.parametrize('case', SOME, ids=[case.name for case in SOME])
+def test_it_is_one_sentence(
+    case: Case, run: Run, tmp_path: Path, streets: Path, trained: Trained
 ) -> None:
-    work_dir = tmp_path / 'run'
-    outcome = run('train', config, '--work-dir', work_dir, '--cfg-options', setting)
-    assert outcome.error
-    assert not list(work_dir.rglob('*.pth'))
+    check(case, try_case(case, run, tmp_path, streets, trained))
+
+
+CASE = Case('train config.py', 'epochs must be ... got 3')
+GOOD = 'error: epochs must be 4, got 3\n'
+
+
+@pytest.mark.parametrize(
+    ('status', 'error', 'changes', 'work'),
+    [
+        (0, '', [], []),
+        (1, GOOD, [], []),
+        (2, '', [], []),
+        (2, 'error: got 3, but epochs must be 4\n', [], []),
+        (2, GOOD + GOOD, [], []),
+        (2, GOOD + 'and more\n', [], []),
+        (2, 'Traceback (most recent call last):\n' + GOOD, [], []),
+        (2, GOOD.replace('\n', ' (traceback: a.log)\n'), [], []),
+        (2, GOOD, ['config.py'], []),
+        (2, GOOD, [], ['dry_steps']),
+    ],
+)
+def test_whatever_else_a_user_would_get_fails(
+    status: int, error: str, changes: list[str], work: list[str]
+) -> None:
+    check(CASE, Found(Outcome(2, '', GOOD), [], []))
+    with pytest.raises(AssertionError):
+        check(CASE, Found(Outcome(status, '', error), changes, work))
+
+
+def test_a_row_needs_words() -> None:
+    with pytest.raises(ValueError, match='COMMAND => WORDS'):
+        read('train config.py')
+
+
+BENCHMARK = ('benchmark', '--no-time', '--num-modules', 2)
+FIT = ('fit', '--cap', '9GiB', '--num-modules', 2)
+MEMORY = ('memory', '--num-modules', 2)
+PROBE = ('probe', 'no.pth', '--with', 'other.json')
+
+
+@pytest.mark.parametrize(
+    ('command', 'option', 'name'),
+    [
+        (BENCHMARK, '--json', 'tiny.py'),
+        (FIT, '--json', 'tiny.py'),
+        (MEMORY, '--json', 'tiny.py'),
+        (PROBE, '--json', 'tiny.py'),
+        (PROBE, '--json', 'other.json'),
+        (PROBE, '--json', 'no.pth'),
+        (('test', 'no.pth'), '--out', 'tiny.py'),
+    ],
+)
+def test_no_command_replaces_what_it_reads(run, config, tmp_path, command, option, name):
+    (tmp_path / 'no.pth').touch()
+    (tmp_path / 'other.json').write_text('{}')
+    (tool, *own), before = command, config.read_text()
+    error = run(tool, config, *own, option, name).error
+    assert f'{option} {name} is what the command reads; name another file' in error
+    assert config.read_text() == before

@@ -24,6 +24,8 @@ CITIES = {
     'val': ('oakham', 'pinewick'),
 }
 MIN_HEIGHT, MIN_WIDTH = 64, 128
+MAX_LENGTH = 16384
+"""Of more pixels no machine holds a scene while it is drawn."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class StreetSettings:
         ):  # fmt: skip
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be at least {least}, got {getattr(self, name)}')
+        for name in ('height', 'width'):
+            if getattr(self, name) > MAX_LENGTH:
+                raise ValueError(f'{name} must be at most {MAX_LENGTH}, got {getattr(self, name)}')
 
     def scenes(self) -> list[tuple[str, int]]:
         """All `(split, index)`."""
