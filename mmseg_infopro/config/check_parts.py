@@ -65,8 +65,6 @@ def find_type(part: Part) -> Callable[..., Any]:
             raise ValueError(f'{part.place}: {needed}')
         near = get_close_matches(str(kind), registered(part.registry), 1)
         hint = f'did you mean {near[0]}, or ' if near else ''
-        if str(kind).endswith('8bit'):
-            hint = 'it comes with the package bitsandbytes: is that installed, or '
         raise ValueError(
             f'{part.place}: there is no {part.registry.name} {kind!r}; {hint}is its module in '
             'custom_imports?'

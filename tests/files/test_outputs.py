@@ -40,7 +40,10 @@ def test_an_output(tmp_path: Path, name: str, settings: dict[str, Any], message:
 
 
 def test_no_right_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outputs.os, 'access', lambda path, mode: False)
+    def refuse(**where: Path) -> None:
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(outputs.tempfile, 'TemporaryFile', refuse)
     with pytest.raises(ValueError, match='cannot be written'):
         check_output('--out', tmp_path / 'a')
     with pytest.raises(ValueError, match='cannot be written'):
@@ -58,3 +61,13 @@ def test_two_outputs_are_two_files(tmp_path: Path) -> None:
     check_distinct(json=tmp_path / 'a', picture=None, out=tmp_path / 'b')
     with pytest.raises(ValueError, match='--json and --out name the same file'):
         check_distinct(json=tmp_path / 'a', out=tmp_path / 'x/../a')
+
+
+def test_a_dead_link_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / 'link').symlink_to('nowhere')
+    with pytest.raises(ValueError, match='link is a dead link, no folder'):
+        check_folder('--out', tmp_path / 'link')
+
+
+def test_a_device_is_written_in_its_place() -> None:
+    check_output('--json', Path('/dev/null'), ('.json',))

@@ -12,7 +12,7 @@ from tests.bad_inputs.table import CASES, read
 from .conftest import Outcome, Run, Trained
 
 EVERY = 8
-SOME = CASES[::EVERY]
+SOME = [case for case in CASES[::EVERY] if not case.late]
 
 
 @pytest.mark.parametrize('case', SOME, ids=[case.name for case in SOME])

@@ -178,7 +178,7 @@ def test_a_variable_of_the_config_file_is_not_ignored(config: Path, run: Run) ->
 
 def test_options_that_do_not_fit_are_named(config: Path, run: Run) -> None:
     error = run('train', config, '--cfg-options', 'param_scheduler.5.end=3').error
-    assert '--cfg-options do not fit the config' in error
+    assert '--cfg-options param_scheduler.5.end: param_scheduler has items 0 to 0, got' in error
 
 
 def test_a_run_in_the_configs_own_folder_leaves_it_alone(config: Path, run: Run) -> None:
