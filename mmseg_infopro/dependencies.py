@@ -1,6 +1,7 @@
 """What we depend on: says what is missing or installed twice, and imports it without noise."""
 
 import io
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,16 +23,24 @@ PRINTED = 'Could not import OneDL'
 WARNED = '.*MultiScaleDeformableAttention'
 """What mmcv warns of where its compiled operators are missing; those that use them say so."""
 
+LOGGED = ('bitsandbytes', 'torchao', 'torch.utils')
+"""Loggers that warn of kernels which this machine has no use for, and of torchao's own code."""
+
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Context in which to import mmcv and mmseg without what nobody can act on."""
+    """Context in which to import others' packages without what nobody can act on."""
     printed = io.StringIO()
+    levels = {name: logging.getLogger(name).level for name in LOGGED}
     try:
+        for name in LOGGED:
+            logging.getLogger(name).setLevel(logging.ERROR)
         with warnings.catch_warnings(), redirect_stdout(printed):
             warnings.filterwarnings('ignore', message=WARNED)
             yield
     finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         for line in printed.getvalue().splitlines():
             if line != PRINTED:
                 print(line)

@@ -1,5 +1,6 @@
 """One clear sentence when mmengine, mmcv or mmseg is missing or installed twice."""
 
+import logging
 import subprocess
 import sys
 import warnings
@@ -30,6 +31,14 @@ def test_importing_without_mmseg_says_what_to_install() -> None:
         'ImportError: mmseg_infopro needs mmengine, mmcv and mmseg, but mmengine, mmcv and mmseg '
         'are not installed: run `pip install mmseg-infopro[onedl]`.'
     )
+
+
+def test_imports_log_no_warnings_that_nobody_can_act_on() -> None:
+    logger = logging.getLogger('bitsandbytes.backends.cpu.ops')
+    with quiet_imports():
+        assert not logger.isEnabledFor(logging.WARNING)
+        assert logger.isEnabledFor(logging.ERROR)
+    assert logger.isEnabledFor(logging.WARNING)
 
 
 def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

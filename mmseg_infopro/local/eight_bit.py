@@ -9,6 +9,8 @@ from typing import Any
 from mmseg.registry import OPTIMIZERS
 from torch.optim import Optimizer
 
+from ..dependencies import quiet_imports
+
 TORCHAO = 'torchao_'
 """Begins the names of torchao's optimizers; bitsandbytes' are called as there."""
 
@@ -40,8 +42,8 @@ def torchao_adamw8bit(
 
 
 def _torchao(name: str, params: Iterable[Any], *arguments: Any) -> Optimizer:
-    from . import torchao_adam  # which takes a second, and imports torchao
-
+    with quiet_imports():  # which takes a second
+        from . import torchao_adam
     *by_place, block_size = arguments
     optimizer: Optimizer = getattr(torchao_adam, name)(params, *by_place, block_size=block_size)
     return optimizer
