@@ -108,7 +108,7 @@ def main() -> None:
     for key in ('train_dataloader', 'val_dataloader'):
         if not cfg.get(key):
             raise ValueError(f'a probe needs {key}, which the config lacks')
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     check_data(cfg, ('train', 'val'))
     check_labels(cfg)
     check_first_samples(cfg, ('train', 'val'))

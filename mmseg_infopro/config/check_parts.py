@@ -137,7 +137,8 @@ def hands_on(kind: Any, cfg: Mapping[str, Any]) -> list[str] | None:
         return []
     for parent, (key, default, registry) in HANDED_ON.items():
         if kind is parent:
-            inner = registry.get(cfg.get(key, default))
+            named = cfg.get(key, default)
+            inner = registry.get(named) if isinstance(named, str) else named
             return list(arguments_of(inner)) if inner is not None else None
     return None
 

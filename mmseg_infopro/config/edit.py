@@ -15,6 +15,12 @@ from .pipelines import makes_bytes, set_size, training_dataset, training_size
 from .walk import type_name
 
 
+def fill_scope(cfg: Config) -> None:
+    """Let a config name types of mmseg and of ours: one whose types are classes needs no scope."""
+    if not cfg.get('default_scope'):
+        cfg.default_scope = 'mmseg'
+
+
 def set_partition(cfg: Config, **partition: Any) -> None:
     """Put one of ``num_modules``, ``boundaries`` and ``memory_cap`` in place of what is there.
 

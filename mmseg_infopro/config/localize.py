@@ -17,7 +17,7 @@ from ..backbones.supported import supported_backbones
 from ..local.infopro_heads import DEFAULT, check_word, read_heads
 from ..local.settings import PARTITION_KEYS
 from .build import SEGMENTORS, is_local, model_class
-from .edit import fill_image_range, set_partition
+from .edit import fill_image_range, fill_scope, set_partition
 from .methods import check_heads_of_method, use_method
 from .read import read_config
 from .recipes import find_recipe, use_default_recipe, use_recipe
@@ -79,6 +79,7 @@ def localize(
             f'localize takes exactly one of {", ".join(PARTITION_KEYS)}, '
             f'got {" and ".join(partition) or "none"}'
         )
+    fill_scope(cfg)
     is_new = 'local' not in cfg.model or not is_local(cfg.model)
     if is_new:
         _add_imports(cfg, _wrapper_modules(cfg.model))

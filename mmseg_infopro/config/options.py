@@ -49,7 +49,7 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
         ValueError: A key is not in the config, and nothing would read it.
     """
     cfg = _with_types(cfg, options)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
         for key in options:
             where, parent, name = first_new(cfg, key)
             if isinstance(parent, Mapping) and name:

@@ -67,7 +67,7 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
     except (AssertionError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f'--cfg-options do not fit the config {path}: {error}') from error
     check_values(cfg)
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmseg')):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
         check_parts(optimizer_parts(cfg))
     return cfg
 

@@ -15,7 +15,7 @@ from ..measure.undrawn import undrawn_weights
 from ..planning.choosing import choose_boundaries
 from .build import SEGMENTORS, build_end_to_end, is_local
 from .caps import card_bytes
-from .edit import enforce_cap, fill_image_range, set_partition
+from .edit import enforce_cap, fill_image_range, fill_scope, set_partition
 from .fit_cap import fit_cap, measure_config, set_fit, smallest_fit
 from .fitted import write_fitted
 from .phases import fill_max_iters, fit_run_to_schedule
@@ -53,6 +53,7 @@ def resolve(cfg: Config) -> Config:
             'class derived from one'
         )
     read_local_settings(cfg.model.local)  # raises if it cannot be read
+    fill_scope(cfg)
     fill_image_range(cfg)
     fill_max_iters(cfg)
     warn_of_another_step(cfg)

@@ -7,6 +7,8 @@ from typing import Any
 
 DROPPED = object()
 """What a change returns for a mapping that is to leave the list or mapping which holds it."""
+SYNCHRONIZED = ('SyncBN', 'MMSyncBN', 'SyncBatchNorm')
+"""Norm layers whose statistics are of all processes, by name or by class."""
 
 
 def walk(value: Any, path: str = '') -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..config.step import config_peak
+from ..config.walk import SYNCHRONIZED, type_name
 from ..local.settings import CONTEXT_MARGIN
 from ..measure.sizes import format_bytes, parse_bytes
 
@@ -207,7 +208,7 @@ def unsynchronized(value: Any) -> Any:
     """Replace synchronized batch norm, which would wait for processes that take no dry step."""
     if isinstance(value, dict):
         copy = type(value)({key: unsynchronized(item) for key, item in value.items()})
-        if copy.get('type') in ('SyncBN', 'MMSyncBN'):
+        if type_name(copy) in SYNCHRONIZED:
             copy['type'] = 'BN'
         return copy
     if isinstance(value, (list, tuple)):

@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.utils.dl_utils import set_multi_processing
 
-from ..config.walk import type_name, walk
+from ..config.walk import SYNCHRONIZED, type_name, walk
 from .local_data_parallel import LocalDataParallel
 
 RANK_NAMES = {
@@ -163,8 +163,7 @@ def check_sync_batch_norm(cfg: Config, launcher: str) -> None:
     """
     if launcher == 'none' or get_device() != 'cpu':
         return
-    kinds = ('SyncBN', 'MMSyncBN')
-    places = [path for path, part in walk(cfg.model, 'model') if type_name(part) in kinds]
+    places = [path for path, part in walk(cfg.model, 'model') if type_name(part) in SYNCHRONIZED]
     if cfg.get('sync_bn'):
         places.append('sync_bn')
     if places:

@@ -49,6 +49,8 @@ def read_run(work_dir: Path) -> RunFiles:
         raise ValueError(f'{work_dir} is not a folder: name the work dir of a run')
     logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
     configs = sorted(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime)
+    of_tests = {f'test_{path.name}' for path in configs}  # what evaluations of it have dumped
+    configs = [path for path in configs if path.name not in of_tests]
     if not configs:
         raise ValueError(f'{work_dir} holds no config: it is not the work dir of a training run')
     training: dict[int, dict[str, float]] = {}

@@ -11,7 +11,9 @@ from mmengine.registry import init_default_scope
 
 from ..config.build import build_model, for_prediction
 from ..config.check_config import check_testing_config
+from ..config.edit import fill_scope
 from ..config.pretrained import without_pretrained
+from ..config.walk import type_name
 from ..datasets import check_data, check_first_samples
 from ..parallel import choose_model_wrapper
 from ..segmentors.chunked_argmax import check_keeps_logits
@@ -38,9 +40,10 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
         TypeError: A value in the config is of the wrong type.
         ValueError: Something is missing, broken or does not fit; the message says what.
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
     name = f'test_{Path(cfg.filename or "config").stem}.py'
     cfg = Config(deepcopy(cfg.to_dict()), cfg_text=cfg.text or name, filename=name)
+    fill_scope(cfg)
+    init_default_scope(cfg.default_scope)
     missing = [key for key in ('dataloader', 'cfg', 'evaluator') if not cfg.get(f'test_{key}')]
     if missing:
         raise ValueError(f'the config has no {", ".join(f"test_{key}" for key in missing)}')
@@ -76,7 +79,7 @@ def use_tta(cfg: Config, mode: str) -> None:
     if missing:
         raise ValueError(f'--tta needs {" and ".join(missing)}, which the config lacks')
     pipeline = deepcopy(cfg.tta_pipeline)
-    views = [transform for transform in pipeline if transform.type == 'TestTimeAug']
+    views = [transform for transform in pipeline if type_name(transform) == 'TestTimeAug']
     if len(views) != 1:
         raise ValueError(f'tta_pipeline must hold one TestTimeAug, got {len(views)}')
     if mode == 'ms':
@@ -90,7 +93,7 @@ def use_tta(cfg: Config, mode: str) -> None:
 
 def _without_flips(transforms: list[list[Any]]) -> list[list[Any]]:
     kept = [
-        [view for view in views if view['type'] != 'RandomFlip' or not view.get('prob')]
+        [view for view in views if type_name(view) != 'RandomFlip' or not view.get('prob')]
         for views in transforms
     ]
     return [views for views in kept if views]

@@ -20,7 +20,9 @@ from mmseg import registry
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..backbones.supported import image_channels
 from ..config.build import build_end_to_end, build_model, for_prediction, has_context
+from ..config.edit import fill_scope
 from ..config.pretrained import without_pretrained
 from ..config.walk import DROPPED, replaced, walk
 from .checkpoints import check_checkpoint
@@ -86,7 +88,9 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
     folder = Path(mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     try:
         names = f'{Path(cfg.filename or "config").stem}.py', f'{Path(checkpoint).stem}.pth'
-        plain_config(cfg).dump(folder / names[0])
+        exported = plain_config(cfg)
+        fill_scope(exported)
+        exported.dump(folder / names[0])
         content = dict(meta=_plain_meta(opened), state_dict=weights)
         save_checkpoint(content, str(folder / names[1]), backend_args=dict(backend='atomic'))
         plain = _read_back(folder / names[0], folder / names[1])
@@ -142,13 +146,13 @@ def plain_state_dict(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: weight for name, weight in weights.items() if not name.startswith('local_heads.')}
 
 
-def check_same_output(ours: nn.Module, plain: nn.Module) -> None:
+def check_same_output(ours: Any, plain: nn.Module) -> None:
     """Check that two models give the same logits, bit for bit, for a random image.
 
     Raises:
         ValueError: They do not.
     """
-    channels = len(getattr(ours.data_preprocessor, 'mean', [0] * 3))
+    channels = image_channels(ours.backbone)
     image = torch.randn(1, channels, *PROBE_SIZE, generator=torch.Generator().manual_seed(0))
     logits = []
     for model in (ours, plain):

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 
 from ..config.build import build_model
 from ..config.check_config import check_loaders, check_training_config
+from ..config.edit import fill_scope
 from ..config.own_hooks import use_own_hooks
 from ..config.pretrained import ALLOW_FEW, rename_pretrained, without_pretrained
 from ..config.resolve import resolve
@@ -49,8 +50,9 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
         TypeError: A value in the config is of the wrong type.
         ValueError: Something is missing, broken or does not fit; the message says what.
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
     cfg = deepcopy(cfg)
+    fill_scope(cfg)
+    init_default_scope(cfg.default_scope)
     checkpoint = on_all_processes(lambda: check_start(cfg, resume))
     cfg = on_main_process(lambda: resolve(cfg))
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))

@@ -1,7 +1,10 @@
 """Configs in mmengine's newer style, in which types are classes, are like any others."""
 
 import pytest
+from mmcv.transforms import RandomResize, Resize
 from mmengine.config import Config
+from mmengine.hooks import EMAHook
+from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import AmpOptimWrapper
 
 from mmseg_infopro import localize
@@ -94,3 +97,21 @@ def test_what_is_written_can_be_read(file, tmp_path):
     again = Config.fromfile(out)
     assert resolve(again).model.local.boundaries == ['layer2.0']
     assert again.train_cfg.max_iters == base.train_cfg.max_iters
+
+
+@pytest.mark.parametrize('scope', ['', 'default_scope = None\n'])
+def test_a_config_without_scope_gets_one_for_what_is_added_by_name(file, tmp_path, scope):
+    (tmp_path / 'base.py').write_text(BASE + scope)
+    assert localize(read_config(str(file)), num_modules=2).default_scope == 'mmseg'
+
+
+def test_parts_that_name_classes_to_build_are_checked(file):
+    cfg = read_config(str(file))
+    cfg.custom_hooks = [dict(type=EMAHook, ema_type=ExponentialMovingAverage, momentum=0.1)]
+    enlarge = dict(type=RandomResize, scale=(96, 64), resize_type=Resize, keep_ratio=True)
+    cfg.train_dataloader.dataset.pipeline.insert(2, enlarge)
+    check_training_config(cfg)
+    enlarge['keep_ratioo'] = True
+    cfg.train_dataloader.dataset.pipeline[2] = enlarge
+    with pytest.raises(ValueError, match=r'takes no keep_ratioo: did you mean keep_ratio\?'):
+        check_training_config(cfg)

@@ -6,6 +6,7 @@ import pytest
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.model import MMSeparateDistributedDataParallel
+from torch import nn
 
 from mmseg_infopro.parallel import (
     LocalDataParallel,
@@ -86,8 +87,9 @@ def test_plain_models_are_left_to_mmengine_on_gpus(device: str) -> None:
     assert wrapper_of(model=PLAIN, model_wrapper_cfg=chosen) == chosen
 
 
-def test_sync_batch_norm_is_found_wherever_it_is(device: str) -> None:
-    sync = dict(type='SyncBN', requires_grad=True)
+@pytest.mark.parametrize('kind', ['SyncBN', nn.SyncBatchNorm])
+def test_sync_batch_norm_is_found_wherever_it_is(device: str, kind: Any) -> None:
+    sync = dict(type=kind, requires_grad=True)
     model = dict(**PLAIN, backbone=dict(norm_cfg=sync), auxiliary_head=[dict(norm_cfg=sync)])
     wanted = r'model\.backbone\.norm_cfg, model\.auxiliary_head\[0\]\.norm_cfg needs GPUs'
     with pytest.raises(ValueError, match=wanted):

@@ -70,3 +70,9 @@ def test_what_is_no_run_is_a_sentence(work_dir, tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(ValueError, match='holds no config'):
         read_run(tmp_path / 'empty')
+
+
+def test_the_config_of_a_later_evaluation_is_not_the_runs(work_dir):
+    log(work_dir, '20260101_000000', [iteration(2, 5.0)])
+    (work_dir / 'test_config.py').write_text("model = dict(type='SegTTAModel')\n")
+    assert read_run(work_dir).cfg.model.type == 'EncoderDecoder'

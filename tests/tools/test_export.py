@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 from mmseg_infopro.backbones.supported import supported_backbones
 from mmseg_infopro.run.checkpoints import check_checkpoint
 from mmseg_infopro.run.export import check_same_output, own_types, plain_class, plain_config
-from tests.models import build, model_config
+from tests.models import HEADS, build, model_config
 from tests.tools.conftest import ROOT, Run, Trained, metrics_file, write_config
 
 CONFIGS = sorted(
@@ -96,6 +96,14 @@ def test_other_weights_are_noticed() -> None:
         plain.decode_head.conv_seg.bias[0] += 1e-3
     with pytest.raises(ValueError, match=r'other logits \(difference up to 0\.001\)'):
         check_same_output(ours, plain)
+
+
+def test_outputs_are_compared_for_images_of_the_backbones_channels() -> None:
+    cfg = model_config(local=dict(boundaries=['layer2.0'], heads=HEADS[:1]))
+    cfg['backbone']['in_channels'] = 5
+    cfg['data_preprocessor'].update(mean=None, std=None, bgr_to_rgb=False)
+    model = build(cfg)
+    check_same_output(model, deepcopy(model))
 
 
 def test_what_stays_is_named(trained: Trained, streets: Path, run: Run, tmp_path: Path) -> None:
