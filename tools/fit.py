@@ -24,7 +24,6 @@ from typing import Any
 from mmengine.config import Config
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from mmseg_infopro.commands import (
     add_amp_argument,
@@ -50,10 +49,12 @@ from mmseg_infopro.files.outputs import check_distinct
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.local.setting_types import RECOMPUTE
 from mmseg_infopro.local.settings import DEFAULT_MARGIN
-from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share, table_unit
-from mmseg_infopro.report.answer import answer, recommended_row
+from mmseg_infopro.measure.sizes import check_cap, parse_bytes, parse_share
+from mmseg_infopro.report.answer import answer, fewer_to_try, recommended_row
 from mmseg_infopro.report.baselines import E2E, WITH_CP, end_to_end_forms
-from mmseg_infopro.report.fitting import Cap, Fitter, Row
+from mmseg_infopro.report.fit_row import Cap, Row
+from mmseg_infopro.report.fit_table import table_of
+from mmseg_infopro.report.fitting import Fitter
 from mmseg_infopro.report.way import Way
 
 PLAIN = (E2E, WITH_CP)
@@ -98,34 +99,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def table_of(rows: list[Row], cap: Cap, caption: str = '') -> Table:
-    """Return the rows that are there."""
-    largest = max((row.step.peak.total for row in rows), default=cap.tensors)
-    unit, size = table_unit(largest)
-    card, margin, tensors = (n / size for n in (cap.total, cap.margin, cap.tensors))
-    title = f'{tensors:.2f} {unit} for tensors: {card:.2f} less a margin of {margin:.2f}'
-    table = Table(title=title, caption=caption)
-    headers = ('', f'peak, {unit}', 'share', 'FLOPs', 'fits', 'largest batch', 'largest crop')
-    for header in headers:
-        is_name = not header
-        table.add_column(header, justify='left' if is_name else 'right', no_wrap=is_name)
-    for row in rows:
-        peak, first = row.step.peak.total, rows[0].step
-        table.add_row(
-            row.way.word,
-            f'{peak / size:.2f}',
-            f'{peak / first.peak.total:.1%}',
-            f'{row.step.flops / first.flops - 1:+.1%}' if row is not rows[0] else '',
-            'yes' if row.fits else 'no',
-            str(row.batch or 'none'),
-            describe_crop(row),
-        )
-    return table
-
-
-def fit_all(fitter: Fitter, forms: dict[Way, Config], counts: list[int]) -> list[Row]:
-    """Return all rows, and show each as it comes."""
+def fit_all(fitter: Fitter, forms: dict[Way, Config], asked: list[int] | None) -> list[Row]:
+    """Return all rows, and show each as it comes; other numbers of modules if none is asked for."""
     rows: list[Row] = []
+    counts = asked or fitter.counts()
     works: list[tuple[str, Callable[[], Row]]] = [
         (way.word, partial(fitter.end_to_end, way, form)) for way, form in forms.items()
     ]
@@ -137,6 +114,10 @@ def fit_all(fitter: Fitter, forms: dict[Way, Config], counts: list[int]) -> list
         if recommended_row(rows, fitter.cap) is None and fitter.settings.recompute == 'auto':
             live.update(table_of(rows, fitter.cap, 'as many modules as it takes ...'))
             rows.append(fitter.local(None))
+        fewer = fewer_to_try(rows, fitter.cap)
+        if fewer and not asked:
+            live.update(table_of(rows, fitter.cap, 'whether fewer modules do ...'))
+            rows += filter(None, [fitter.fewest_of(fewer)])
         live.update(table_of(rows, fitter.cap))
     return rows
 
@@ -150,11 +131,6 @@ def describe_partitions(rows: list[Row]) -> None:
             if not row.fits:
                 text = f'    the smallest peak found, which does not fit: {describe_peak(row.step)}'
                 console.print(text, highlight=False)
-
-
-def describe_crop(row: Row) -> str:
-    text = '{}x{}'.format(*row.crop) if row.crop else 'none'
-    return f'{text} (fixed)' if row.fixed_crop else text
 
 
 def as_json(row: Row, chosen: Row | None) -> dict[str, Any]:
@@ -219,7 +195,7 @@ def main() -> None:
     fitter = Fitter(cfg, args.recompute or own, cap)
     for count in args.num_modules or ():
         fitter.check(count)
-    rows = fit_all(fitter, end_to_end_forms(cfg), args.num_modules or fitter.counts())
+    rows = fit_all(fitter, end_to_end_forms(cfg), args.num_modules)
     describe_partitions(rows)
     chosen = recommended_row(rows, cap)
     if args.json:

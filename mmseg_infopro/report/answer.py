@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..measure.sizes import format_bytes
-from .fitting import Cap, Row
+from .fit_row import Cap, Row
 from .recommending import recommended
 
 
@@ -14,6 +14,24 @@ def recommended_row(rows: Sequence[Row], cap: Cap) -> Row | None:
     ways = [row.candidate for row in rows]
     chosen = recommended(ways, ways[0], cap.tensors)
     return None if chosen is None else rows[chosen]
+
+
+def fewer_to_try(rows: Sequence[Row], cap: Cap) -> range:
+    """Return the numbers of modules between the most that do not fit and the fewest that do.
+
+    Args:
+        rows: Of numbers of modules with gaps between them; the first is end-to-end training.
+        cap: That they were fitted to.
+
+    Returns:
+        Nothing where no local modules are recommended.
+    """
+    chosen = recommended_row(rows, cap)
+    if chosen is None or chosen.num_modules == 1:
+        return range(0)
+    fewest = min(row.num_modules for row in rows if row.fits and row.num_modules > 1)
+    most = max((row.num_modules for row in rows if row.num_modules < fewest), default=1)
+    return range(most + 1, fewest)
 
 
 def answer(rows: Sequence[Row], cap: Cap) -> str:

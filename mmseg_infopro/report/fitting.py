@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
 
 from mmengine.config import Config
 
 from ..config.edit import enforce_cap
 from ..config.explain import FailedStepError
 from ..config.fit_cap import (
+    NothingFitsError,
     confirmed,
     fewest_modules,
+    fit_cap,
     measure_config,
     nearest_fit,
     plan_fits,
@@ -21,64 +22,18 @@ from ..config.fit_cap import (
 from ..config.localize import localize
 from ..config.phases import fill_max_iters
 from ..config.step import dry_config_step, step_shape
-from ..config.trials import USUAL_MISS
+from ..config.trials import USUAL_MISS, Fit
 from ..local.settings import check_num_modules, read_local_settings
 from ..measure.peaks import DryStep
+from .fit_row import Cap, Row
 from .largest import largest, largest_within
-from .recommending import Candidate
-from .step_sizes import Crop, Measured, Sizes, batches, crops
+from .step_sizes import Measured, Sizes, batches, crops
 from .way import Way, way_of
 
 COUNTS = (2, 4, 8)
 """Numbers of local modules that are tried."""
 MISTAKEN = 1.03
 """What misses its aim by more than this factor was planned with bytes that are predicted badly."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a way to train needs, and what it could train under the cap.
-
-    Attributes:
-        way: Its name.
-        cfg: Resolved, as it was stepped.
-        step: Its dry step; of local modules that nothing fits, the smallest found.
-        fits: Whether that is within the cap.
-        batch: The largest batch at the config's crop; 0 if not even one image fits.
-        crop: The largest crop at the config's batch, of the same shape; None if none fits.
-        fixed_crop: Whether the network takes no other crop than the config's.
-    """
-
-    way: Way
-    cfg: Config
-    step: DryStep
-    fits: bool
-    batch: int
-    crop: Crop | None
-    fixed_crop: bool
-
-    @property
-    def num_modules(self) -> int:
-        """Return K."""
-        return len(self.cfg.model.local.boundaries) + 1
-
-    @property
-    def candidate(self) -> Candidate:
-        """Return what decides whether the way is recommended."""
-        return Candidate(self.step.peak.total, self.step.flops, self.num_modules)
-
-
-@dataclass(frozen=True)
-class Cap:
-    """Bytes that a card may hold, and the part of them that is not for tensors."""
-
-    total: int
-    margin: int
-
-    @property
-    def tensors(self) -> int:
-        """Return the bytes for tensors."""
-        return self.total - self.margin
 
 
 class Fitter:
@@ -141,6 +96,16 @@ class Fitter:
     def local(self, num_modules: int | None) -> Row:
         """Return the row of K modules, or of the fewest that fit."""
         found, _ = nearest_fit(self.cfg, self.settings, num_modules, self.step)
+        return self._row_of(found)
+
+    def fewest_of(self, counts: range) -> Row | None:
+        """Return the row of the fewest of some numbers of modules that fit; None if none does."""
+        try:
+            return self._row_of(fit_cap(self.cfg, self.settings, counts, _tell_no_one, self.step))
+        except NothingFitsError:
+            return None
+
+    def _row_of(self, found: Fit) -> Row:
         count, recompute = found.num_modules, self.settings.recompute
         measured = {self._batches: self._of_batches, self._crops: self._of_crops}
 
@@ -199,6 +164,10 @@ class Fitter:
                 self._miss = min(miss, MISTAKEN)
                 return fits
         return False
+
+
+def _tell_no_one(text: str) -> None:
+    """Show nothing of a dry step: rows do."""
 
 
 def _is_too_small(error: ValueError) -> bool:

@@ -1,8 +1,13 @@
 """The rule by which a way is recommended under a cap."""
 
 import pytest
+from mmengine.config import Config
 
+from mmseg_infopro.measure.peaks import DryStep, PeakBytes
+from mmseg_infopro.report.answer import fewer_to_try
+from mmseg_infopro.report.fit_row import Cap, Row
 from mmseg_infopro.report.recommending import Candidate, recommended
+from mmseg_infopro.report.way import Way
 
 E2E = Candidate(100, 1000, 1)
 CHECKPOINTED = Candidate(60, 1090, 1)
@@ -31,3 +36,24 @@ def test_local_modules_are_taken_before_checkpointing_that_costs_far_more():
     assert ways[recommended(ways, E2E, 70)] == TWO
     ways[1] = Candidate(60, 1050, 1)
     assert ways[recommended(ways, E2E, 70)] == ways[1]
+
+
+def row(num_modules, peak):
+    cfg = Config(dict(model=dict(local=dict(boundaries=['unit'] * (num_modules - 1)))))
+    step = DryStep(PeakBytes(peak, 0, 0, 0), (), (), 1000)
+    return Row(Way('infopro', num_modules), cfg, step, peak <= 50, 1, None, False)
+
+
+@pytest.mark.parametrize(
+    ('peaks', 'fewer'),
+    [
+        ({1: 100, 2: 60, 4: 55, 8: 45}, [5, 6, 7]),
+        ({1: 100, 2: 60, 4: 50, 8: 45}, [3]),
+        ({1: 100, 2: 50, 4: 45, 8: 40}, []),
+        ({1: 50, 8: 45}, []),
+        ({1: 100, 8: 60}, []),
+    ],
+)
+def test_numbers_that_were_left_out_are_tried_below_the_fewest_that_fit(peaks, fewer):
+    rows = [row(count, peak) for count, peak in peaks.items()]
+    assert list(fewer_to_try(rows, Cap(50, 0))) == fewer

@@ -12,7 +12,8 @@ from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
 from mmseg_infopro.report import fitting
 from mmseg_infopro.report.baselines import E2E, end_to_end_forms
-from mmseg_infopro.report.fitting import Cap, Fitter
+from mmseg_infopro.report.fit_row import Cap
+from mmseg_infopro.report.fitting import Fitter
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/camvid/infopro_deeplabv3_r18.py'
