@@ -14,7 +14,7 @@ from ..local.settings import LocalSettings, check_num_modules
 from ..measure.sizes import format_bytes, format_size, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.boundaries import module_peaks, plan_boundaries
-from ..planning.costs import StepBytes
+from ..planning.costs import StepBytes, recomputing_as
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from .build import build_end_to_end, end_to_end_model
@@ -182,7 +182,9 @@ def measure_config(
 def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
     """Whether a plan for ``num_modules`` is within ``cap`` bytes of tensors."""
     if settings.recompute == 'auto':
-        return plan_recompute(step, num_modules, cap) is not None
+        if plan_recompute(step, num_modules, cap) is not None:
+            return True
+        step = recomputing_as(step, 'cheap')
     return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
 
 

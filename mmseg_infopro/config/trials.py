@@ -11,7 +11,7 @@ from mmengine.config import Config
 from ..local.settings import LocalSettings
 from ..measure.peaks import DryStep
 from ..planning.boundaries import module_peaks, plan_boundaries
-from ..planning.costs import StepBytes
+from ..planning.costs import StepBytes, flops_of, recomputing_as
 from ..planning.global_pass import plan_global_pass
 from ..planning.recompute import plan_recompute, smallest_cap
 from ..recompute.groups import Recompute, RecomputeGroup
@@ -24,6 +24,8 @@ NUM_TARGETS = 4
 """Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
 USUAL_MISS = 1.005
 """Factor by which a dry step is above what its plan with recomputing aimed for, mostly."""
+SPENDS = 0.01
+"""Share of the units' FLOPs that a plan may repeat, without it being tried what repeats none."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def recomputing_trials(
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
 
     The first target is below the cap by the factor ``miss``, or if nothing fits that, the cap
-    itself. The last one is about the smallest that any plan reaches, if that is wanted.
+    itself. Plans may ask for more than is needed: where they spend FLOPs, or fit nothing,
+    ``'cheap'`` comes first if it may fit. The last one is about the smallest that any plan reaches,
+    if that is wanted.
     """
     for count in counts:
         target, last = float(cap), None
@@ -85,6 +89,8 @@ def recomputing_trials(
         lower = None if plan is None else plan_recompute(step, count, int(cap / miss))
         if lower is not None:
             target, plan = cap / miss, lower
+        if plan is None or plan.flops > SPENDS * flops_of(step):
+            yield from _cheap_trial(cfg, step, cap, count)
         for _ in range(NUM_TARGETS):
             if plan is None:
                 break
@@ -99,6 +105,14 @@ def recomputing_trials(
             plan = plan_recompute(step, count, int(target))
     if down_to_smallest:
         yield _smallest(cfg, step, cap, counts)
+
+
+def _cheap_trial(cfg: Config, step: StepBytes, cap: int, count: int) -> Iterator[Fit]:
+    """Yield K modules that repeat no FLOPs, unless they are planned to be far above the cap."""
+    cheap = recomputing_as(step, 'cheap')
+    boundaries = plan_boundaries(cheap, count)
+    if max(module_peaks(cheap, boundaries)) <= PLANNING_ERROR * cap:
+        yield _trial(cfg, step, cap, tuple(boundaries), 'cheap')
 
 
 def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:

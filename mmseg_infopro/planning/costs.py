@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..recompute.operations import ComputeOperation
+from ..recompute.groups import GROUP_SIZES
+from ..recompute.operations import ComputeOperation, Saved
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,25 @@ class StepBytes:
     group_size: int = 0
     tail_gradients: int = 0
     updates_per_module: bool = False
+
+
+def flops_of(step: StepBytes) -> int:
+    """Return the FLOPs of the units' forward passes."""
+    return sum(op.flops for unit in step.units for op in unit.operations)
+
+
+def recomputing_as(step: StepBytes, saved: Saved) -> StepBytes:
+    """Return the bytes of a step whose units all recompute by a word.
+
+    Args:
+        step: With the operations of every unit.
+        saved: The word.
+    """
+    units = tuple(
+        replace(
+            unit,
+            kept=sum(op.output_bytes for i, op in enumerate(unit.operations) if op.kept(i, saved)),
+        )
+        for unit in step.units
+    )
+    return replace(step, units=units, group_size=GROUP_SIZES[str(saved)])

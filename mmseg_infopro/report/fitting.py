@@ -106,13 +106,14 @@ class Fitter:
             return None
 
     def _row_of(self, found: Fit) -> Row:
-        count, recompute = found.num_modules, self.settings.recompute
+        count = found.num_modules
+        recompute = found.recompute if isinstance(found.recompute, str) else 'auto'
         measured = {self._batches: self._of_batches, self._crops: self._of_crops}
 
         def search(sizes: Sizes) -> int:
             return self._largest(sizes, measured[sizes], count)
 
-        way = way_of(self._asked, count, '' if recompute == 'none' else str(recompute))
+        way = way_of(self._asked, count, '' if recompute == 'none' else recompute)
         cfg = set_fit(self.cfg, found)
         return self._row(way, cfg, found.step, search, self._batches, self._crops)
 
@@ -128,11 +129,13 @@ class Fitter:
         fits = step.peak.total <= self.cap.tensors
         if fits:
             enforce_cap(cfg, self.settings, step.peak.total)
-        batch = search(batches)
+        batch = max(search(batches), batches.start if fits else 0)
         try:
             count = search(crops)
         except FailedStepError:  # the config's own crop was stepped on before
             return Row(way, cfg, step, fits, batch, step_shape(cfg).crop if fits else None, True)
+        if fits and crops.has_own:  # which plans may not have expected
+            count = max(count, crops.start)
         return Row(way, cfg, step, fits, batch, crops.crop(count) if count else None, False)
 
     def _largest(self, sizes: Sizes, measured: Measured, num_modules: int) -> int:

@@ -5,7 +5,9 @@ import pytest
 from mmseg_infopro.config import trials
 from mmseg_infopro.config.trials import Fit, recomputing_trials
 from mmseg_infopro.measure.peaks import DryStep, PeakBytes
+from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.recompute import CappedPlan
+from mmseg_infopro.recompute.operations import ComputeOperation
 
 CAP = 10_000
 
@@ -27,6 +29,8 @@ def tried(monkeypatch, smallest, peaks, miss=1.01):
 
     monkeypatch.setattr(trials, 'plan_recompute', plan)
     monkeypatch.setattr(trials, '_trial', step)
+    monkeypatch.setattr(trials, '_cheap_trial', lambda *args: ())
+    monkeypatch.setattr(trials, 'flops_of', lambda step: 0)
     found = recomputing_trials(None, None, None, CAP, range(1, 2), False, miss)
     for _, fit in zip(peaks, found, strict=False):
         targets.append(round(fit.step.peak.total / fit.missed))
@@ -44,3 +48,31 @@ def test_where_nothing_fits_that_the_cap_itself_is_tried(monkeypatch):
 def test_what_misses_is_followed_by_one_that_aims_lower(monkeypatch):
     first, second = tried(monkeypatch, 5000, [10_200, 9990])
     assert second == pytest.approx(first * 0.998 * CAP / 10_200, abs=1)
+
+
+def step_of_units(saved, kept):
+    convolution = ComputeOperation('conv', 100, kept, saved=True, repeated=True, returned=False)
+    unit = dict(saved=saved, backward=saved, inside=saved, operations=(convolution,))
+    return StepBytes(tuple(UnitBytes(f'unit{i}', ends_group=True, **unit) for i in range(4)))
+
+
+@pytest.mark.parametrize(
+    ('plan', 'kept', 'expected'),
+    [
+        (None, 2000, ['cheap']),
+        (None, 3000, []),
+        (CappedPlan((), (), 40), 2000, ['cheap', 'plan']),
+        (CappedPlan((), (), 3), 2000, ['plan']),
+    ],
+)
+def test_what_repeats_no_flops_is_tried_before_a_plan_that_spends_some(
+    monkeypatch, plan, kept, expected
+):
+    def trial(cfg, measured, cap, boundaries, recompute):
+        return Fit((), recompute, DryStep(PeakBytes(2 * cap, 0, 0, 0), (), (), 0))
+
+    monkeypatch.setattr(trials, 'plan_recompute', lambda step, count, cap: plan)
+    monkeypatch.setattr(trials, '_trial', trial)
+    step = step_of_units(3000, kept)
+    found = recomputing_trials(None, None, step, CAP, range(1, 2), False)
+    assert [fit.recompute or 'plan' for fit in found] == expected

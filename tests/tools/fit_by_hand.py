@@ -32,12 +32,6 @@ class Found:
     flops: int
 
 
-def stepped(config: str, batch_size: int, crop: tuple[int, int]) -> Config:
-    cfg = read_config(config)
-    override_step(cfg, batch_size, crop)
-    return cfg
-
-
 def ways_by_hand(cfg: Config, counts: Sequence[int]) -> Iterator[Found]:
     """Yield end-to-end training first, then each recipe with each number of modules."""
     for way, form in end_to_end_forms(cfg).items():
@@ -94,7 +88,7 @@ def check_network(
     run: Any,
     folder: Path,
     config: str,
-    step: tuple[int, tuple[int, int]],
+    step: tuple[int, tuple[int, int]] | None,
     caps: Sequence[str],
     counts: Sequence[int],
     options: Sequence[object] = (),
@@ -105,20 +99,23 @@ def check_network(
         run: Runs a tool as a user does.
         folder: For files.
         config: Of the network.
-        step: Batch and crop.
+        step: Batch and crop; the config's own if not given.
         caps: Shares of the peak of end-to-end training.
         counts: Numbers of modules to try by hand.
         options: Of `fit`.
     """
     without_searches(monkeypatch)
     monkeypatch.setenv(VARIABLE, str(folder / 'cache'))
-    batch, crop = step
-    hand = list(ways_by_hand(stepped(config, batch, crop), counts))
+    cfg = read_config(config)
+    if step is not None:
+        override_step(cfg, *step)
+        options = ['--batch-size', step[0], '--crop', *step[1], *options]
+    hand = list(ways_by_hand(cfg, counts))
     said = []
     for cap in caps:
         figures, written = folder / f'{cap}.json', folder / f'{cap.removesuffix("%")}.py'
         outcome = run(
-            'fit', config, '--cap', cap, '--margin', 0, '--batch-size', batch, '--crop', *crop,
+            'fit', config, '--cap', cap, '--margin', 0,
             '--json', figures, '-o', written, *options,
         )  # fmt: skip
         rows = json.loads(figures.read_text())
