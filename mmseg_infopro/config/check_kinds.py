@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from .check_parts import did_you_mean
-from .pipelines import as_size
+from .image_size import as_size
 from .places import named
 from .walk import type_name
 

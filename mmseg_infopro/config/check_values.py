@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .check_kinds import check_kinds
-from .pipelines import as_size
+from .image_size import as_size
 from .places import named
 from .walk import walk
 

@@ -7,13 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from .image_size import Size, Transform, fixed_resize, largest, made_size
 from .walk import type_name, walk
-
-Transform = Mapping[str, Any]
-Size = tuple[int, int]
-
-CHANGES_SIZE = ('RandomResize', 'RandomChoiceResize', 'ResizeToMultiple', 'ResizeShortestEdge')
-"""Transforms that leave images of several sizes, if no crop follows."""
 
 
 def is_pipeline(key: str, value: Any) -> bool:
@@ -82,76 +77,6 @@ def training_size(cfg: Config) -> Size | None:
     return largest([size for size in sizes if size is not None])
 
 
-def largest(sizes: Sequence[Size]) -> Size | None:
-    """Return the height and width that all of some sizes are within."""
-    return (max(h for h, _ in sizes), max(w for _, w in sizes)) if sizes else None
-
-
-def made_size(transforms: Sequence[Any], size: Size | None = None) -> Size | None:
-    """Return (height, width) of the images that transforms make, at most; None if it varies.
-
-    Args:
-        transforms: In order.
-        size: Of the images before.
-    """
-    for transform in transforms:
-        if not isinstance(transform, Mapping):
-            continue
-        name = type_name(transform)
-        nested = [made_size(branch, size) for branch in _branches(transform)]
-        if nested:
-            known = [found for found in nested if found is not None]
-            size = largest(known) if len(known) == len(nested) else None
-        elif transform.get('crop_size') is not None:
-            crop = as_size(transform['crop_size'])
-            size = crop[::-1] if name == 'CenterCrop' else crop
-        elif name == 'Resize':
-            size = _resized(transform)
-        elif name == 'Pad' and transform.get('size') is not None:
-            width, height = as_size(transform['size'])
-            size = largest([size or (0, 0), (height, width)])
-        elif name == 'RandomMosaic':
-            high, wide = as_size(transform.get('img_scale', (640, 640)))
-            size = (2 * high, 2 * wide)
-        elif name in CHANGES_SIZE:
-            size = None
-    return size
-
-
-def _branches(transform: Transform) -> list[Sequence[Any]]:
-    """Return the lists of transforms within one."""
-    found: list[Sequence[Any]] = []
-    for value in transform.values():
-        items = list(value) if isinstance(value, (list, tuple)) else []
-        if items and all(isinstance(item, Mapping) and 'type' in item for item in items):
-            found.append(items)
-        elif items and all(isinstance(item, (list, tuple)) for item in items):
-            lists = [item for item in items if item and isinstance(item[0], Mapping)]
-            found += [item for item in lists if 'type' in item[0]]
-    return found
-
-
-def _resized(transform: Transform) -> Size | None:
-    scale = transform.get('scale')
-    if scale is None or transform.get('keep_ratio'):
-        return None
-    width, height = as_size(scale)
-    return height, width
-
-
-def as_size(value: Any) -> Size:
-    """Return two lengths; one stands for both.
-
-    Raises:
-        ValueError: They are no whole numbers above 0.
-    """
-    pair = [value, value] if isinstance(value, int) else value
-    is_pair = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2
-    if not is_pair or not all(type(length) is int and length > 0 for length in pair):
-        raise ValueError(f'a size must be one or two whole numbers above 0, got {value!r}')
-    return pair[0], pair[1]
-
-
 KEEPS_BYTES = (
     *('LoadImageFromFile', 'LoadCheckedImage', 'LoadAnnotations', 'LoadCheckedAnnotations'),
     *('ConcatCDInput', 'PackSegInputs', 'GenerateEdge'),
@@ -182,11 +107,7 @@ def set_size(cfg: Config, size: Size) -> None:
     """Let the training pipelines make images of another size, in place, where it is fixed."""
     transforms = training_transforms(cfg)
     crops = [item for item in transforms if item.get('crop_size') is not None]
-    for item in crops or [item for item in transforms if _is_fixed_resize(item)]:
+    for item in crops or [item for item in transforms if fixed_resize(item)]:
         key = 'crop_size' if crops else 'scale'
         is_wide_first = not crops or type_name(item) == 'CenterCrop'
         item[key] = size[::-1] if is_wide_first else size  # type: ignore[index]
-
-
-def _is_fixed_resize(transform: Transform) -> bool:
-    return type_name(transform) == 'Resize' and _resized(transform) is not None

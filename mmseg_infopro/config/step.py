@@ -33,7 +33,8 @@ from ..planning.batch import StepShape, training_batch
 from ..upstream import FakeTensorMode
 from .build import build_model, model_class
 from .explain import explained_failure
-from .pipelines import as_size, largest, training_size, training_transforms
+from .image_size import as_size, largest
+from .pipelines import training_size, training_transforms
 from .places import named
 from .pretrained import without_pretrained
 from .recall import recalled

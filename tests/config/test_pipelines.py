@@ -77,6 +77,7 @@ def config(dataset, **preprocessor):
         dict(
             model=dict(backbone=dict(type='ResNetV1c'), data_preprocessor=preprocessor),
             train_dataloader=dict(batch_size=2, dataset=dataset),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         )
     )
 
