@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from torch import nn
 from torch.optim import SGD
 
 from mmseg_infopro.hooks import FirstStepCheckHook, ThawHook
@@ -79,6 +80,30 @@ def test_a_module_that_was_frozen_is_not_thawed_by_chance():
     with pytest.raises(ValueError, match=r"as \['backbone\.layer1'\]") as refused:
         train(run, lambda step: require_gradient(run.model, step == 2, *FROZEN))
     assert 'it has no local heads' in str(refused.value)
+
+
+def adapt(layer):
+    """Put a convolution behind another one, as adapters are put in."""
+    channels = layer.conv1.out_channels
+    layer.conv1 = nn.Sequential(layer.conv1, nn.Conv2d(channels, channels, 1))
+    return layer.conv1[1].parameters()
+
+
+def test_adapters_in_a_module_that_was_frozen_are_not_trained_by_chance():
+    run = runner(frozen_stages=2)
+    added = adapt(run.model.backbone.layer1[0])
+    run.optim_wrapper.optimizer.add_param_group(dict(params=list(added)))
+    with pytest.raises(ValueError, match=r'as backbone\.layer1\.0\.conv1\.1\.bias.*may_thaw'):
+        train(run, lambda step: None, steps=1)
+
+
+def test_adapters_that_no_optimizer_has_are_named():
+    run = runner()
+    adapt(run.model.backbone.layer1[0])
+    with pytest.raises(
+        ValueError, match=r'not in the optimizer: backbone\.layer1\.0\.conv1\.1\.weight'
+    ):
+        train(run, lambda step: None, steps=1)
 
 
 def test_a_module_that_may_thaw_has_heads_and_trains():
