@@ -23,7 +23,7 @@ from .options import KNOWN, LOADER_KEYS
 from .parts import Part, testing_parts, training_parts
 from .pipelines import is_pipeline
 from .places import named
-from .trial import metric_names
+from .trial import metric_names, try_constructor
 from .walk import type_name, walk
 
 LAYERS = ('.norm_cfg', '.act_cfg', '.conv_cfg')
@@ -142,6 +142,7 @@ def _check_constructor(cfg: Config) -> None:
     for key in paramwise if isinstance(paramwise, Mapping) else ():
         if key not in known and (near := did_you_mean(key, known)):
             raise ValueError(f'optim_wrapper.paramwise_cfg has no {key}{near}')
+    try_constructor(cfg.optim_wrapper)
 
 
 def _check_optimizer(wrapper: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from .options import check_options
 from .parts import optimizer_parts
 from .places import first_sentence
 from .pretrained import ALLOW_FEW
+from .trial import try_constructor
 from .walk import type_name
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
@@ -69,6 +70,7 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
     check_values(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
         check_parts(optimizer_parts(cfg))
+        try_constructor(cfg.get('optim_wrapper'))
     return cfg
 
 

@@ -14,6 +14,7 @@ from mmseg.registry import (
     HOOKS,
     LOG_PROCESSORS,
     METRICS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,
@@ -47,6 +48,23 @@ def try_part(part: Part, kind: type, place: str) -> None:
     with named(place), silent_logger():
         cfg = {key: value for key, value in part.cfg.items() if key not in part.extra}
         build({'type': part.default, **cfg} if 'type' not in cfg else cfg)
+
+
+def try_constructor(wrapper: Any) -> None:
+    """Build what gives an optimizer its parameters, by an ``optim_wrapper``, and drop it.
+
+    Raises:
+        ValueError: It cannot be built; the message names the place.
+    """
+    if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get('optimizer'), Mapping):
+        return
+    kind = wrapper.get('constructor', 'DefaultOptimWrapperConstructor')
+    found = OPTIM_WRAPPER_CONSTRUCTORS.get(kind) if isinstance(kind, str) else kind
+    if getattr(found, '__module__', '').partition('.')[0] not in OURS:
+        return
+    own = {k: v for k, v in wrapper.items() if k not in ('constructor', 'paramwise_cfg')}
+    with named('optim_wrapper.paramwise_cfg'):
+        found(own, wrapper.get('paramwise_cfg'))
 
 
 def _optimizer(cfg: Mapping[str, Any] | None = None) -> Any:

@@ -62,6 +62,11 @@ REFUSED = [
         dict(custom_key={}),
         r'no custom_key: did you mean',
     ),
+    (
+        'optim_wrapper',
+        dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(norm_decay_mult=0.0)),
+        r'optim_wrapper\.paramwise_cfg: base_wd should not be None',
+    ),
     # values
     ('optim_wrapper.optimizer.lr', 'abc', r"optim_wrapper\.optimizer\.lr must be a number, got 'a"),
     ('optim_wrapper.optimizer.lr', float('nan'), r'optimizer\.lr is not a number'),
