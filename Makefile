@@ -8,6 +8,7 @@ WORKERS ?= 2
 export OMP_NUM_THREADS ?= 1
 
 BIN := .venv/bin
+FAULTS := $(addprefix tests/campaigns/test_, faults.py other_faults.py full_outputs.py)
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -26,7 +27,7 @@ test: $(STAMP)  ## Lint, check types, run the tests.
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
-	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP tests/campaigns/test_faults.py
+	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP $(FAULTS)
 
 campaigns: $(STAMP)  ## All campaigns: kills, faults, bad inputs, what fits ten networks.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests

@@ -15,6 +15,7 @@ from cityscapesscripts.helpers.labels import name2label
 from cityscapesscripts.preparation.json2labelImg import json2labelImg
 from PIL import Image
 
+from ..files.whole import naming
 from .image_files import file_defect, first_few
 from .parallel import in_parallel
 
@@ -170,9 +171,10 @@ def _convert(polygons: Path, target: Path, encoding: str) -> None:
     temporary = target.with_name(f'.{os.getpid()}_{target.name}')
     said = io.StringIO()
     try:
-        with redirect_stdout(said):  # it prints its errors, and then exits
-            json2labelImg(str(polygons), str(temporary), encoding)
-        os.replace(temporary, target)
+        with naming(target):
+            with redirect_stdout(said):  # it prints its errors, and then exits
+                json2labelImg(str(polygons), str(temporary), encoding)
+            os.replace(temporary, target)
     except (SystemExit, ValueError, TypeError, LookupError, AttributeError) as error:
         reason = said.getvalue().partition('\n')[0] or repr(error)
         raise ValueError(f'{polygons} cannot be drawn: {reason}') from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 PARTIAL = re.compile(r'.+\.([0-9a-f]{8}\.)?partial')
 """The names of files that are being written, of this version and of earlier ones."""
+KEPT = ' (what was there before is as it was)'
 NAME_LENGTH = 200
 """What of a file's name its temporary name takes over: file systems allow 255 bytes in all."""
 
@@ -45,22 +46,34 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         target = target.resolve()
     partial = target.with_name(f'{target.name[:NAME_LENGTH]}.{secrets.token_hex(4)}.partial')
     try:
-        if target.exists() and not target.is_file() and not target.is_dir():
-            yield target
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _sync(partial)
-        if target.is_file():
-            partial.chmod(target.stat().st_mode & 0o7777)
-        os.replace(partial, target)
-        _sync(target.parent)
+        with naming(target):
+            if target.exists() and not target.is_file() and not target.is_dir():
+                yield target
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            _sync(partial)
+            if target.is_file():
+                partial.chmod(target.stat().st_mode & 0o7777)
+            os.replace(partial, target)
+            _sync(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(target: Path) -> Iterator[None]:
+    """Name a file, or a folder, in what the system says while it is written.
+
+    Raises:
+        OSError: As in the block, with the name.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, _reason(error), str(target)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def remove_partial(folder: str | Path) -> list[Path]:
@@ -85,6 +98,6 @@ def _sync(path: Path) -> None:
 
 def _reason(error: OSError) -> str:
     reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        reason += ' (what was there before is as it was)'
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) and not reason.endswith(KEPT):
+        reason += KEPT
     return reason

@@ -25,6 +25,7 @@ from ..config.build import build_end_to_end, build_model, for_prediction, has_co
 from ..config.edit import fill_scope
 from ..config.pretrained import without_pretrained
 from ..config.walk import DROPPED, replaced, walk
+from ..files.whole import naming, write_whole
 from .checkpoints import check_checkpoint
 from .weights import check_context, check_weights_fit, checkpoint_weights
 
@@ -90,9 +91,10 @@ def export(cfg: Config, checkpoint: str, out: Path) -> Export:
         names = f'{Path(cfg.filename or "config").stem}.py', f'{Path(checkpoint).stem}.pth'
         exported = plain_config(cfg)
         fill_scope(exported)
-        exported.dump(folder / names[0])
-        content = dict(meta=_plain_meta(opened), state_dict=weights)
-        save_checkpoint(content, str(folder / names[1]), backend_args=dict(backend='atomic'))
+        with naming(out):
+            write_whole(folder / names[0], exported.dump())
+            content = dict(meta=_plain_meta(opened), state_dict=weights)
+            save_checkpoint(content, str(folder / names[1]), backend_args=dict(backend='atomic'))
         plain = _read_back(folder / names[0], folder / names[1])
         check_same_output(ours, plain)
         remaining = tuple(sorted(set(own_types(Config.fromfile(folder / names[0]).to_dict()))))

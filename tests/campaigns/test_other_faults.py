@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ pytestmark = [
     pytest.mark.campaign,
     pytest.mark.skipif(get_device() != 'cpu', reason='a process with a GPU cannot be forked'),
 ]
+TIMES = 2
 NO_ROOM = 'the disk has no room'
 KINDS = {
     'plain': '',
@@ -32,20 +34,31 @@ KINDS = {
 DIVERGES = """
 param_scheduler = [dict(type='StepLR', step_size={step}, gamma=1e12, by_epoch=False)]
 """
-Prepared = Callable[[str], Path]
+MANY = [('plain', 1), ('plain', 3), ('plain', 9), ('one checkpoint', 4), ('EMA', 5)]
+"""Kinds of run, and iterations after which files cannot grow."""
+Straight = Callable[[str], Path]
 
 
-@pytest.fixture
-def prepared(tmp_path: Path, streets: Path) -> Prepared:
-    """Writes the config of a run of ten iterations, with changes."""
+def prepare(folder: Path, streets: Path, changes: str) -> Path:
+    """Write the config of a run of ten iterations, with changes."""
+    config = write_config(folder, streets)
+    text = config.read_text().replace('custom_hooks', 'custom_hooks_of_base')
+    config.write_text(text + merged(changes))
+    return config
 
-    def prepare(changes: str) -> Path:
-        config = write_config(tmp_path, streets)
-        text = config.read_text().replace('custom_hooks', 'custom_hooks_of_base')
-        config.write_text(text + merged(changes))
-        return config
 
-    return prepare
+@pytest.fixture(scope='module')
+def straight(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """Returns the work dir of a run that nothing happened to, of each kind one."""
+
+    @cache
+    def of_kind(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp('straight')
+        ended = run(prepare(folder, streets, KINDS[kind]), folder / 'run')
+        assert ended.statuses == (0,), ended.output
+        return folder / 'run'
+
+    return of_kind
 
 
 def run(config: Path, work_dir: Path, *more: object, stop: Stop | None = None) -> Ended:
@@ -72,11 +85,12 @@ def check_same(one: Path, other: Path) -> None:
         assert_equal(*(content.get(part) for content in contents))
 
 
-@pytest.mark.parametrize('steps', [1, 3, 5, 9])
-@pytest.mark.parametrize('kind', KINDS)
-def test_files_that_cannot_grow(kind: str, steps: int, prepared: Prepared, tmp_path: Path) -> None:
+@pytest.mark.parametrize(('kind', 'steps'), MANY)
+def test_files_that_cannot_grow(
+    kind: str, steps: int, straight: Straight, streets: Path, tmp_path: Path
+) -> None:
     """The system refuses every file of more than 100 kB from an iteration on."""
-    config, work_dir = prepared(KINDS[kind]), tmp_path / 'run'
+    config, work_dir = prepare(tmp_path, streets, KINDS[kind]), tmp_path / 'run'
     ended = run(config, work_dir, stop=Stop(steps=steps, max_bytes=100_000))
     assert ended.statuses == (2,), ended.output
     assert ended.output.count('error: ') == 1
@@ -86,8 +100,7 @@ def test_files_that_cannot_grow(kind: str, steps: int, prepared: Prepared, tmp_p
     assert last == ([f'iter_{steps // 2 * 2}.pth'] if steps > 1 else [])
     ended = run(config, work_dir, *(['--resume'] if last else []))
     assert ended.statuses == (0,), ended.output
-    assert run(config, tmp_path / 'straight').statuses == (0,)
-    check_same(tmp_path / 'straight', work_dir)
+    check_same(straight(kind), work_dir)
     print(f'faults: full disk, {kind}, after {steps} steps: {kept} files kept, 0 torn, bit for bit')
 
 
@@ -98,10 +111,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_disk_that_is_full(kind: str, prepared: Prepared, tmp_path: Path, disk: Disk) -> None:
-    config, work_dir = prepared(KINDS[kind]), disk.path / 'run'
-    assert run(config, tmp_path / 'straight').statuses == (0,)
-    size = (tmp_path / 'straight/iter_10.pth').stat().st_size
+def test_a_disk_that_is_full(
+    kind: str, straight: Straight, streets: Path, tmp_path: Path, disk: Disk
+) -> None:
+    config, work_dir = prepare(tmp_path, streets, KINDS[kind]), disk.path / 'run'
+    size = (straight(kind) / 'iter_10.pth').stat().st_size
     disk.fill(leave=int(2.5 * size))
     ended = run(config, work_dir)
     assert ended.statuses == (2,), ended.output
@@ -112,16 +126,17 @@ def test_a_disk_that_is_full(kind: str, prepared: Prepared, tmp_path: Path, disk
     disk.free()
     ended = run(config, work_dir, '--resume')
     assert ended.statuses == (0,), ended.output
-    check_same(tmp_path / 'straight', work_dir)
+    check_same(straight(kind), work_dir)
     print(f'faults: full file system, {kind}: {kept} files kept, 0 torn, bit for bit')
 
 
 @pytest.mark.parametrize('delay', [0.0, 0.05, 0.3, 1.0])
-def test_two_runs_in_one_folder(delay: float, prepared: Prepared, tmp_path: Path) -> None:
+def test_two_runs_in_one_folder(
+    delay: float, straight: Straight, streets: Path, tmp_path: Path
+) -> None:
     """One trains as if it were alone; the other one says so."""
-    config = prepared('')
-    assert run(config, tmp_path / 'straight').statuses == (0,)
-    for number in range(3):
+    config = prepare(tmp_path, streets, '')
+    for number in range(TIMES):
         work_dir = tmp_path / f'run_{number}'
         outputs = [tmp_path / f'{name}_{number}' for name in ('first', 'second')]
         pids = []
@@ -135,9 +150,11 @@ def test_two_runs_in_one_folder(delay: float, prepared: Prepared, tmp_path: Path
         assert 'is in use by another run' in loser
         assert loser.count('error: ') == 1
         check_whole(work_dir)
-        check_same(tmp_path / 'straight', work_dir)
+        check_same(straight('plain'), work_dir)
         assert not (work_dir / 'run.lock').exists()
-    print(f'faults: two runs in one folder, {delay} s apart: 3 of 3 times one, bit for bit')
+    print(
+        f'faults: two runs in one folder, {delay} s apart: one of them, bit for bit, {TIMES} times'
+    )
 
 
 def ended(pid: int) -> int:
@@ -153,10 +170,10 @@ def ended(pid: int) -> int:
     raise TimeoutError(f'a run did not end in {DEADLINE} s')
 
 
-@pytest.mark.parametrize('step', [3, 4, 5])
-@pytest.mark.parametrize('kind', KINDS)
-def test_a_rate_that_diverges(kind: str, step: int, prepared: Prepared, tmp_path: Path) -> None:
-    config, work_dir = prepared(KINDS[kind] + DIVERGES.format(step=step)), tmp_path / 'run'
+@pytest.mark.parametrize(('kind', 'step'), [('plain', 3), ('one checkpoint', 4), ('EMA', 5)])
+def test_a_rate_that_diverges(kind: str, step: int, streets: Path, tmp_path: Path) -> None:
+    config = prepare(tmp_path, streets, KINDS[kind] + DIVERGES.format(step=step))
+    work_dir = tmp_path / 'run'
     ended = run(config, work_dir)
     assert ended.statuses == (2,), ended.output
     (line,) = [line for line in ended.output.splitlines() if line.startswith('error: ')]
