@@ -94,14 +94,15 @@ def _features(head: ASPPHead, x: Tensor) -> Tensor:
     """Return what the head classifies, ``(B, channels, H, W)``, of its input."""
     conv = head.bottleneck.conv
     pooled_weight, *weights = conv.weight.split(head.channels, dim=1)
+    # In the order in which the backward pass is best done with them: what is first comes last.
     pooled = head.image_pool(x)
-    total = _convolved_constant(pooled, pooled_weight, x.shape[2:])
     branches = list(head.aspp_modules)
     starts: list[Tensor] = [x] * len(branches)
     parts: list[Callable[..., Tensor]] = list(branches)
     if all(map(_is_plain, branches)):
         starts = convolve_each(x, [branch.conv for branch in branches])
         parts = [partial(_norm_and_activation, branch) for branch in branches]
+    total = _convolved_constant(pooled, pooled_weight, x.shape[2:])
     for position, (branch, weight) in enumerate(zip(branches, weights, strict=True)):
         start, starts[position] = starts[position], x  # which then holds no map of the branch
         # Where it begins with one convolution for each channel, that is no FLOPs to speak of.
