@@ -49,6 +49,8 @@ class UnitBytes:
         ends_group: Whether a group of units that recompute together ends with it at the latest.
         inside: What of ``saved`` is neither what it starts from nor what it passes on.
         operations: Its compute operations, whose outputs are what can be kept.
+        by_layers: As ``backward``, where the unit recomputes layer by layer; 0 where it cannot.
+        by_layers_flops: That this repeats.
     """
 
     name: str
@@ -67,6 +69,8 @@ class UnitBytes:
     ends_group: bool = False
     inside: int = 0
     operations: tuple[ComputeOperation, ...] = ()
+    by_layers: int = 0
+    by_layers_flops: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from .costs import UnitBytes
 FLOPS_PER_BYTE = 20
 """What it costs to make a byte of activations again, besides the FLOPs of compute operations: as
 long as so many FLOPs, on current GPUs in single precision (an H100: 67e12/s over 3.4e12 B/s)."""
+PASSES = 3
+"""How often recomputing layer by layer makes a byte: it goes through what is before, each time."""
 NUM_WAYS = 64
 """Ways to run the same first units that are followed."""
 
@@ -29,14 +31,14 @@ class GroupOptions:
         cost: Of recomputing, in FLOPs.
         flops: What of the cost compute operations are.
         saved: As in :class:`RecomputeGroup`, without the names of operations.
-        backward: Peak of its backward pass beyond what earlier groups hold, for all of them.
+        backward: Peaks of its backward pass beyond what earlier groups hold.
     """
 
     kept: Ints
     cost: Ints
     flops: Ints
     saved: tuple[str | tuple[int, ...], ...]
-    backward: int
+    backward: Ints
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ class Ways:
         """
         num_ways, num_options = len(self.held), len(options.kept)
         held = self.held + entry
-        own = held + options.backward + later
+        own = held[:, None] + options.backward + later
         return Ways(
             (held[:, None] + options.kept).ravel(),
             (self.cost[:, None] + options.cost).ravel(),
-            np.maximum(self.backward, own).repeat(num_options),
+            np.maximum(self.backward[:, None], own).ravel(),
             self.backward.repeat(num_options),
             np.full(num_ways * num_options, first),
             np.arange(num_ways).repeat(num_options),
@@ -121,7 +123,14 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
         kept, flops = np.append(made, kept), np.append(0, flops)
         saved.insert(0, 'all')
     cost = flops + FLOPS_PER_BYTE * (made - kept)
-    return GroupOptions(kept, cost, flops, tuple(saved), backward)
+    peaks = np.full(len(saved), backward)
+    if len(units) == 1 and units[0].by_layers:
+        again = units[0].by_layers_flops
+        saved.append('layers')
+        kept, flops = np.append(kept, 0), np.append(flops, again)
+        cost = np.append(cost, again + PASSES * FLOPS_PER_BYTE * made)
+        peaks = np.append(peaks, units[0].by_layers)
+    return GroupOptions(kept, cost, flops, tuple(saved), peaks)
 
 
 def unbeaten(found: Sequence[Ways]) -> Ways:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones import State, Unit, UnrolledBackbone, owned_parameters
-from ..measure.dry_step import peak_beyond
+from ..measure.fake import UpperBounds
+from ..measure.tracker import MemoryTracker
+from ..recompute.function import recompute
 from ..recompute.offload import SMALLEST
 from ..recompute.operations import Activations, measure_activations
 from ..upstream import storage_id, tree_leaves, tree_map_only
@@ -51,25 +53,54 @@ class SavedBytes:
         return found
 
 
+@dataclass(frozen=True)
+class Alone:
+    """What a unit needs on its own.
+
+    Attributes:
+        peak: Of its passes, beyond what was there before.
+        by_layers: The same, if it recomputes layer by layer; 0 if that was not asked for.
+        by_layers_flops: What that repeats.
+        activations: Of it.
+    """
+
+    peak: int
+    by_layers: int
+    by_layers_flops: int
+    activations: Activations
+
+
 class UnitsAlone:
-    """Measures units on their own; those that are alike are run once."""
+    """Measures units on their own; those that are alike are run once.
 
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[int, Activations]] = {}
+    Args:
+        by_layers: Whether to run them recomputing layer by layer, too.
+    """
 
-    def measure(
-        self, backbone: UnrolledBackbone, unit: Unit, state: State
-    ) -> tuple[int, Activations]:
-        """Return the peak of a unit's passes, and its activations."""
+    def __init__(self, by_layers: bool) -> None:
+        self._by_layers = by_layers
+        self._known: dict[str, Alone] = {}
+
+    def measure(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> Alone:
+        """Return what a unit needs."""
         owned = owned_parameters(backbone, unit.owns)
         inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
         likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
         if likeness not in self._known:
             start = tree_map_only(Tensor, as_leaf, state)
-            peak = peak_beyond(lambda: _run_both_ways(backbone, unit, start))
+            run = partial(unit.apply, backbone)
+            peak, flops = _peak_and_flops(run, start, ())
+            by_layers = repeated = 0
+            if self._by_layers:
+                # Whether its output is held or made again, it is there once.
+                again = partial(recompute, run, saved='layers', lasting=True)
+                existing = [*owned.values(), *_tensors(start)]
+                by_layers, more = _peak_and_flops(again, start, existing)
+                repeated = more - flops
             for parameter in owned.values():
                 parameter.grad = None
-            self._known[likeness] = peak, measure_activations(partial(unit.apply, backbone), start)
+            activations = measure_activations(run, start)
+            self._known[likeness] = Alone(peak, by_layers, repeated, activations)
         return self._known[likeness]
 
 
@@ -88,14 +119,21 @@ class _Root(torch.autograd.Function):
         return tuple(gradient.new_empty(shape, dtype=dtype) for shape, dtype in ctx.outputs)
 
 
-def _run_both_ways(backbone: UnrolledBackbone, unit: Unit, state: State) -> None:
-    outputs = [
-        leaf
-        for leaf in tree_leaves(unit.apply(backbone, state))
-        if isinstance(leaf, Tensor) and leaf.requires_grad
-    ]
-    if outputs:
-        _Root.apply(*outputs).backward()
+def _peak_and_flops(
+    run: Callable[[State], Any], state: State, existing: Iterable[Tensor]
+) -> tuple[int, int]:
+    """Return the peak beyond ``existing``, and the FLOPs, of both passes of a unit."""
+    tracker = MemoryTracker()
+    tracker.track(existing, 'existing')
+    with UpperBounds(), tracker:
+        outputs = [tensor for tensor in _tensors(run(state)) if tensor.requires_grad]
+        if outputs:
+            _Root.apply(*outputs).backward()
+    return tracker.peak_bytes.total() - tracker.peak_bytes['existing'], tracker.flops
+
+
+def _tensors(nest: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(nest) if isinstance(leaf, Tensor)]
 
 
 def offloaded(unit: UnitBytes, small: int, recomputes: bool) -> UnitBytes:

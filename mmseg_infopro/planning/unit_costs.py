@@ -187,14 +187,15 @@ class _Measurement:
     def units(self) -> list[UnitBytes]:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
-        saved, alone = SavedBytes(self.model), UnitsAlone()
+        saved, alone = SavedBytes(self.model), UnitsAlone(self.recomputed == 'auto')
         measured: list[UnitBytes] = []
         entry = [self.image]
         units = backbone.units()
         for unit, emits in zip(units, numbered_emits(units), strict=True):
             # Of the units that the tail will have, too, which no head asks about.
             run = partial(apply_measuring, unit) if self.measures else unit.apply
-            own_peak, activations = alone.measure(backbone, replace(unit, apply=run), state)
+            needs = alone.measure(backbone, replace(unit, apply=run), state)
+            activations = needs.activations
             before = state
             with saved:
                 left: Any = run(backbone, state)
@@ -216,13 +217,15 @@ class _Measurement:
                     gradients=gradients,
                     retained=num_bytes(tree_leaves(read)),
                     heads=self._peak_of_heads(unit.name, state, entry) if heads else 0,
-                    backward=own_peak,
+                    backward=needs.peak,
                     head_parameters=self._parameters_at(unit.name),
                     frozen=not gradients,
                     kept=_kept_bytes(activations, self.recomputed),
                     ends_group=bool(unit.emits),
                     inside=activations.saved_bytes,
                     operations=activations.operations,
+                    by_layers=needs.by_layers,
+                    by_layers_flops=needs.by_layers_flops,
                 )
             )
             if self.offloads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ..upstream import (
     tree_map_only,
     tree_unflatten,
 )
+from .layerwise import OneSlot, Outputs
 from .offload import Hosted, active
 from .operations import (
     Saved,
@@ -53,7 +55,8 @@ def recompute(
         args: Nests of tensors and plain values.
         saved: ``'units'`` keeps no operation's output, ``'cheap'`` every one's, so that the second
             run costs no FLOPs; or the numbers of those to keep, in call order, with or without
-            their names.
+            their names. ``'layers'`` keeps none either, and makes one saved tensor at a time, in
+            as many runs, of which each goes through all that is before it.
         norms: Modules of the function whose buffers a run updates: batch norms.
         lasting: Whether the caller holds what is returned until the backward pass has run; else
             it may be computed again.
@@ -72,7 +75,11 @@ def recompute(
     def run(*leaves: Any) -> Any:
         return function(*tree_unflatten(leaves, structure))
 
-    tensors = SavedTensors(run, leaves, _SecondRun(kept, norms), kept, first.number_of)
+    second, one_slot = _SecondRun(kept, norms), None
+    if saved == 'layers':
+        outputs = Outputs(kept)
+        second, one_slot = _RunToOneSlot(outputs, norms), partial(OneSlot, outputs=outputs)
+    tensors = SavedTensors(run, leaves, second, kept, first.number_of, one_slot)
     with tensors.hooks(), first:
         result = run(*leaves)
     first.release(result)
@@ -187,6 +194,25 @@ class _SecondRun(TorchDispatchMode):
                 kept = self.kept.pop(self.count - 1)
                 return self.host.unpack(kept) if isinstance(kept, Hosted) else kept
         return func(*args, **(kwargs or {}))
+
+
+class _RunToOneSlot(_SecondRun):
+    """The same where each run makes one saved tensor."""
+
+    def __init__(self, outputs: Outputs, norms: Sequence[nn.Module]) -> None:
+        super().__init__(outputs.kept, norms)
+        self.outputs = outputs
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict | None = None
+    ) -> Any:
+        """Run the operation, unless an earlier run did and its output was kept."""
+        kwargs = kwargs or {}
+        self.outputs.about_to_run(func, args, kwargs)
+        if not is_compute(func):
+            return func(*args, **kwargs)
+        self.count += 1
+        return self.outputs.call(self.count - 1, func, args, kwargs)
 
 
 @contextmanager

@@ -14,6 +14,9 @@ Between the passes a group holds its input and what is kept of its operations, a
 units pass to each other; in its backward pass it holds all that it saves without recomputing.
 """
 
+WORDS = "'all', 'cheap', 'units', 'layers'"
+"""What a group may save, beside listed operations."""
+
 
 @dataclass(frozen=True)
 class RecomputeGroup:
@@ -22,7 +25,8 @@ class RecomputeGroup:
     Attributes:
         end: Its last unit.
         saved: What it keeps for the backward pass: ``'all'`` activations, without recomputing;
-            ``'cheap'``, the outputs of all compute operations; ``'units'``, of none; or of those
+            ``'cheap'``, the outputs of all compute operations; ``'units'``, of none; ``'layers'``,
+            of none, and what is made again is made layer by layer; or of those
             with these numbers, in call order within the group, which have these names,
             ``''`` where a name is not known. A device may run other operations than the one that
             a plan was made for; its numbers would then stand for something else.
@@ -59,8 +63,10 @@ def read_groups(groups: Iterable[Any]) -> tuple[RecomputeGroup, ...]:
         end, saved = group['end'], group['saved']
         if not isinstance(saved, str):
             saved = _read_operations(end, saved)
-        elif saved not in ('all', 'cheap', 'units'):
-            raise TypeError(f"saved must be 'all', 'cheap', 'units' or a list, got {saved!r}")
+        elif saved not in ('all', 'cheap', 'units', 'layers'):
+            raise TypeError(
+                f"saved must be 'all', 'cheap', 'units', 'layers' or a list, got {saved!r}"
+            )
         read.append(RecomputeGroup(end, saved))
     return tuple(read)
 
@@ -70,7 +76,7 @@ def _read_operations(end: str, saved: Any) -> dict[int, str]:
     known = [operation for operation in read if operation is not None]
     if len(known) < len(read):
         raise TypeError(
-            "saved must be 'all', 'cheap', 'units' or a list of operations, as 3 or '3:bmm', "
+            f"saved must be {WORDS} or a list of operations, as 3 or '3:bmm', "
             f'got {saved!r} for the group that ends at {end!r}'
         )
     return dict(known)

@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..measure.flops import count_flops, is_compute
 from ..upstream import TorchDispatchMode, schema_arguments, storage_id, tree_leaves
 
-Saved = Literal['units', 'cheap'] | Collection[int]
+Saved = Literal['units', 'cheap', 'layers'] | Collection[int]
 """Which compute operations of a unit keep their outputs for the backward pass: none, all, or those
 with these numbers, in call order; a mapping gives their names as well, to be checked."""
 
@@ -37,8 +37,10 @@ def saved_indices(saved: Saved) -> Collection[int]:
     """
     if saved == 'cheap':
         return range(sys.maxsize)  # whatever their number
-    if isinstance(saved, str) and saved != 'units':
-        raise ValueError(f"saved must be 'units', 'cheap' or numbers of operations, got {saved!r}")
+    if isinstance(saved, str) and saved not in ('units', 'layers'):
+        raise ValueError(
+            f"saved must be 'units', 'cheap', 'layers' or numbers of operations, got {saved!r}"
+        )
     return () if isinstance(saved, str) else saved
 
 

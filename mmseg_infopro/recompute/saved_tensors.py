@@ -37,6 +37,8 @@ class SavedTensors:
         second_run: Context of the second run; may be entered several times.
         kept: Outputs of compute operations, by number; they leave it when they are used.
         number_of: Returns which one of these a tensor is, if any.
+        one_slot: Makes what fills a single slot in a run, of those that are missing and the place
+            of the one among them; without it a run fills all.
     """
 
     def __init__(
@@ -46,16 +48,17 @@ class SavedTensors:
         second_run: AbstractContextManager,
         kept: dict[int, Any],
         number_of: Callable[[Tensor], int | None],
+        one_slot: Callable[[dict[int, Slot], int], Any] | None = None,
     ) -> None:
         self.function, self.second_run = function, second_run
-        self.kept, self.number_of = kept, number_of
+        self.kept, self.number_of, self.one_slot = kept, number_of, one_slot
         tensors = [value for value in inputs if isinstance(value, Tensor)]
         self.negligible = NEGLIGIBLE * sum(tensor.nbytes for tensor in tensors)
         self.surroundings = Surroundings(tensors)
-        self.slots: list[Callable[[], _Slot | None]] = []
+        self.slots: list[Callable[[], Slot | None]] = []
         self.values = [None if isinstance(value, Tensor) else value for value in inputs]
         self.positions = [i for i, value in enumerate(inputs) if isinstance(value, Tensor)]
-        self.sources = {_place(tensor): i for i, tensor in enumerate(tensors)}
+        self.sources = {place_of(tensor): i for i, tensor in enumerate(tensors)}
         # A node of the graph holds them: inside of another function that is computed again, they
         # are among its saved tensors. Older versions of torch drop a node's with its tensor.
         self.holder: Tensor = _Save.apply(torch.empty(0, requires_grad=True), *tensors)
@@ -79,7 +82,7 @@ class SavedTensors:
             tensor = None if storage is None else returned.get(storage_id(storage))
             if tensor is not None or not slot.is_there():
                 slot.tensor = None
-            if lasting and tensor is not None and _place(tensor) == slot.place:
+            if lasting and tensor is not None and place_of(tensor) == slot.place:
                 slot.tensor = tensor.detach()
 
     def send_to_host(self, host: HostMemory) -> None:
@@ -91,12 +94,12 @@ class SavedTensors:
             if isinstance(kept, Tensor):
                 self.kept[number] = host.pack(kept)
 
-    def _pack(self, tensor: Tensor) -> _Slot | Held:
+    def _pack(self, tensor: Tensor) -> Slot | Held:
         if _is_parameter(tensor) or self._is_negligible(tensor):
             self.slots.append(_nothing)
             return tensor, version(tensor)
-        place = _place(tensor)
-        slot = _Slot(tensor, place, self.sources.get(place), self.number_of(tensor))
+        place = place_of(tensor)
+        slot = Slot(tensor, place, self.sources.get(place), self.number_of(tensor))
         if slot.source is None and slot.number is not None:
             slot.tensor = tensor.detach()
         self.slots.append(weakref.ref(slot))
@@ -107,7 +110,7 @@ class SavedTensors:
         is_small = tensor.nbytes <= self.negligible and not tensor.requires_grad
         return is_small and tensor.untyped_storage().nbytes() <= self.negligible
 
-    def _unpack(self, packed: _Slot | Held) -> Tensor:
+    def _unpack(self, packed: Slot | Held) -> Tensor:
         if isinstance(packed, tuple):
             tensor, before = packed
             if version(tensor) != before:
@@ -118,7 +121,7 @@ class SavedTensors:
             return tensor
         slot = packed
         if not slot.is_there():
-            self._run_again()
+            self._run_again(slot)
         if slot.number is not None:
             self.kept.pop(slot.number, None)
         if slot.source is not None:
@@ -135,25 +138,28 @@ class SavedTensors:
             self.unpacked = self.holder.grad_fn.saved_tensors  # type: ignore[union-attr]
         return self.unpacked
 
-    def _run_again(self) -> None:
+    def _run_again(self, wanted: Slot) -> None:
         slots = [reference() for reference in self.slots]
         missing = {i: slot for i, slot in enumerate(slots) if slot and not slot.is_there()}
         values = list(self.values)
         for position, tensor in zip(self.positions, self._inputs(), strict=True):
             values[position] = tensor
-        filler = _Filler(missing)
+        filler: Any = _Filler(missing)
+        if self.one_slot is not None:
+            filler = self.one_slot(missing, next(i for i in missing if missing[i] is wanted))
         del slots, missing
         hooks = saved_tensors_hooks(filler.pack, lambda tensor: tensor)
         with self.surroundings.restored(), self.second_run, torch.enable_grad(), hooks:
             try:
                 self.function(*values)
-            except _AllThere as end:
+            except AllThere as end:
                 if end.filler is not filler:
                     raise
-        self.kept.clear()  # what is missing no more has it
+        if self.one_slot is None:
+            self.kept.clear()  # what is missing no more has it
 
 
-class _Slot:
+class Slot:
     """What autograd holds in place of a saved tensor.
 
     Attributes:
@@ -191,10 +197,14 @@ class _Slot:
         self.tensor, self.version = tensor, version(tensor)
 
 
-class _AllThere(Exception):
-    """Ends a second run."""
+class AllThere(Exception):
+    """Ends a second run.
 
-    def __init__(self, filler: _Filler) -> None:
+    Attributes:
+        filler: Whose run it is: functions that recompute may be nested.
+    """
+
+    def __init__(self, filler: Any) -> None:
         super().__init__()
         self.filler = filler
 
@@ -202,7 +212,7 @@ class _AllThere(Exception):
 class _Filler:
     """Fills slots with what autograd saves in a second run, and ends it with the last one."""
 
-    def __init__(self, missing: dict[int, _Slot]) -> None:
+    def __init__(self, missing: dict[int, Slot]) -> None:
         self.missing = missing
         self.last, self.count = max(missing), 0
 
@@ -214,7 +224,7 @@ class _Filler:
             slot.fill(tensor)
         self.count += 1
         if self.count > self.last:
-            raise _AllThere(self)
+            raise AllThere(self)
         return tensor
 
 
@@ -239,7 +249,7 @@ def _is_parameter(tensor: Tensor) -> bool:
     )
 
 
-def _place(tensor: Tensor) -> tuple[Any, ...]:
+def place_of(tensor: Tensor) -> tuple[Any, ...]:
     """Return where a tensor's values are; to be compared only while its storage is there."""
     where = storage_id(tensor.untyped_storage()), tensor.storage_offset()
     return *where, tensor.shape, tensor.stride(), tensor.dtype

@@ -22,7 +22,7 @@ from mmseg_infopro.recompute.function import recompute, unchanged_buffers
 from mmseg_infopro.recompute.operations import measure_activations
 from mmseg_infopro.recompute.surroundings import Surroundings
 
-SAVED = ['units', 'cheap', {0}]
+SAVED = ['units', 'cheap', 'layers', {0}]
 
 
 class Nested(nn.Module):
@@ -245,7 +245,7 @@ def test_a_forgotten_output_frees_its_activations_at_once():
 
 @pytest.mark.parametrize('saved', [{1, 3}, [-1], 'all'])
 def test_unknown_operations(saved):
-    match = "'units', 'cheap'" if saved == 'all' else r'from 0 to 2, got \['
+    match = "'units', 'cheap', 'layers' or" if saved == 'all' else r'from 0 to 2, got \['
     with pytest.raises(ValueError, match=match):
         recompute(unit_of('bottleneck'), torch.rand(2, 16, 8, 8), saved=saved)
 
