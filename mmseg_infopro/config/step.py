@@ -146,9 +146,13 @@ def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
     # What they say of parameters does not fit the one that is here.
     for key in ('constructor', 'paramwise_cfg'):
         wrapper_cfg.pop(key, None)
-    wrapper_cfg['optimizer'] = _small_optimizer(wrapper_cfg)
-    default = dict(type='OptimWrapper')
-    return not obstacles(OPTIM_WRAPPERS.build({**default, **without_accelerator(wrapper_cfg)}))
+    optimizer = _small_optimizer(wrapper_cfg)  # not copied, which leaves out what bitsandbytes adds
+    built = {
+        **dict(type='OptimWrapper'),
+        **without_accelerator(wrapper_cfg),
+        'optimizer': optimizer,
+    }
+    return not obstacles(OPTIM_WRAPPERS.build(built))
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> float:

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise, product
 import pytest
 
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
-from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE
+from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE, PASSES
 from mmseg_infopro.planning.recompute import plan_recompute, smallest_cap
 from mmseg_infopro.recompute.operations import ComputeOperation
 
@@ -40,6 +40,8 @@ def random_step(seed: int) -> StepBytes:
                 ends_group=draw(4) == 0,
                 inside=inside,
                 operations=operations,
+                by_layers=state + draw(1, 30) if seed % 4 else 0,
+                by_layers_flops=draw(1, 300),
             )
         )
     return StepBytes(
@@ -57,7 +59,8 @@ def peak_by_hand(step, ends, groups):
 
     Args:
         ends: One past the last unit of each module.
-        groups: For each module, its groups as (first, stop, outputs kept or None for all).
+        groups: For each module, its groups as (first, stop, outputs kept, None for all, or
+            'layers').
     """
     num_heads = len(ends) - 1
     alive = step.fixed + num_heads * step.copies * step.units[0].head_parameters
@@ -71,13 +74,15 @@ def peak_by_hand(step, ends, groups):
         held = []
         for first, stop, kept in spans:
             inputs = step.units[first - 1].state if first > start else 0
-            inner = sum(step.units[i].inside for i in range(first, stop)) if kept is None else kept
+            inner = 0 if kept == 'layers' else kept
+            if kept is None:
+                inner = sum(step.units[i].inside for i in range(first, stop))
             held.append((inputs, inner))
         heads = sum(unit.auxiliary for unit in units)
         heads += step.tail_heads if is_tail else units[-1].heads
         peak = max(peak, alive + entry + sum(map(sum, held)) + units[-1].state + heads)
         gradients = step.tail_gradients if is_tail else units[-1].head_parameters
-        for (first, stop, _), (inputs, _) in zip(reversed(spans), reversed(held), strict=True):
+        for (first, stop, kept), (inputs, _) in zip(reversed(spans), reversed(held), strict=True):
             held.pop()
             before = alive + entry + sum(map(sum, held)) + inputs
             # What the next module starts from.
@@ -86,7 +91,9 @@ def peak_by_hand(step, ends, groups):
                 before += unit.auxiliary_feature + (unit.retained if is_tail else 0)
             for i in range(stop - 1, first - 1, -1):
                 inside = sum(step.units[j].inside + step.units[j].state for j in range(first, i))
-                peak = max(peak, before + inside + step.units[i].backward + gradients)
+                unit = step.units[i]
+                own = unit.by_layers if kept == 'layers' else unit.backward
+                peak = max(peak, before + inside + own + gradients)
                 gradients += step.units[i].gradients
         if not step.updates_per_module:
             alive += sum(unit.gradients for unit in units)
@@ -114,6 +121,9 @@ def ways_to_run(step, first, stop):
         kept = sum(op.output_bytes for op, keep in zip(ops, keeps, strict=True) if keep)
         flops = sum(op.flops for op, keep in zip(ops, keeps, strict=True) if not keep)
         yield kept, flops + FLOPS_PER_BYTE * made_again(step, first, stop, kept)
+    if stop - first == 1 and step.units[first].by_layers:
+        made = PASSES * made_again(step, first, stop, 0)
+        yield 'layers', step.units[first].by_layers_flops + FLOPS_PER_BYTE * made
 
 
 def groupings(step, start, end):
@@ -153,6 +163,11 @@ def groups_of(step, plan):
         module = next(i for i, end in enumerate(ends) if stop <= end)
         if group.saved == 'all':
             modules[module] += [(i, i + 1, None) for i in range(first, stop)]
+        elif group.saved == 'layers':
+            modules[module].append((first, stop, 'layers'))
+            flops += step.units[first].by_layers_flops
+            cost += step.units[first].by_layers_flops
+            cost += PASSES * FLOPS_PER_BYTE * made_again(step, first, stop, 0)
         else:
             ops = operations(step, first, stop)
             assert all(ops[i].name == name for i, name in group.saved.items())

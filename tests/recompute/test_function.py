@@ -3,6 +3,7 @@
 import copy
 import gc
 import weakref
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -19,6 +20,7 @@ from mmseg_infopro.measure import flops
 from mmseg_infopro.measure.dry_step import peak_beyond
 from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.recompute.function import recompute, unchanged_buffers
+from mmseg_infopro.recompute.layerwise import DEAR
 from mmseg_infopro.recompute.operations import measure_activations
 from mmseg_infopro.recompute.surroundings import Surroundings
 
@@ -274,6 +276,29 @@ def test_flops_are_those_of_the_operations_that_run_again(saved, repeated):
         activations = measure_activations(unit, x)
     expected = sum(FLOPS[index] for index in repeated)
     assert counted[1] - counted[0] == activations.repeated_flops(saved) == expected
+
+
+def peak_and_flops(unit, x, saved):
+    existing = [x, *unit.parameters(), *unit.buffers()]
+    run = partial(recompute, unit, x, saved=saved, norms=norms(unit), lasting=True)
+    with FlopCounterMode(display=False) as counter:
+        run().sum().backward()
+    return peak_beyond(lambda: run().sum().backward(), existing), counter.get_total_flops()
+
+
+def test_layer_by_layer_less_is_there_at_once():
+    with FakeTensorMode():
+        unit = Bottleneck(512, 128, norm_cfg=dict(type='BN'))
+        x = torch.rand(2, 512, 32, 32, requires_grad=True)
+        whole, flops = peak_and_flops(unit, x, 'units')
+        by_layers, more = peak_and_flops(unit, x, 'layers')
+    # Two norms' outputs, of a quarter of the channels, and one of the convolutions' before them.
+    assert whole - by_layers == 3 * x.nbytes // 4
+    # The first convolution, below the limit, is made for its own sake and on the way to the third
+    # one and to two activations; the second one, above it, once.
+    first = 2 * (2 * 32 * 32) * 512 * 128
+    assert 2 * 512 < DEAR < 2 * 9 * 128
+    assert more - flops == 3 * first
 
 
 def test_the_activations_of_a_bottleneck():
