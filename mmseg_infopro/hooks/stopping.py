@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import torch
 from mmengine.runner import Runner
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -21,29 +22,38 @@ WORKER_GRACE = 300
 """Seconds that a process which only loads data goes on after a signal, if its run does not end."""
 
 
-def keep_loading(number: int = 0, frame: FrameType | None = None) -> None:
-    """Handle a signal in a process that loads data: its run still needs it to finish a step."""
+def keep_loading() -> None:
+    """Let a process that loads data go on for a while: its run needs it to finish a step."""
     signal.alarm(WORKER_GRACE)
 
 
-@dataclass(frozen=True)
 class PatientWorker:
     """Begins a process that loads data, as ``worker_init_fn``: signals to the group don't end it.
 
-    torch's own handler ends a worker that gets SIGTERM together with its run.
+    torch's own handler ends a worker that gets SIGTERM together with its run. What ends it here is
+    its run, whose exit terminates what is left.
 
-    Attributes:
+    Args:
         begin: What else to call with the worker's number.
     """
 
-    begin: Callable[[int], None] | None
+    def __init__(self, begin: Callable[[int], None] | None) -> None:
+        self.begin = begin
+        self._run_exits = torch.zeros(1, dtype=torch.bool).share_memory_()
+        # Called before multiprocessing's own exit, which was registered earlier.
+        atexit.register(self._run_exits.fill_, True)
 
     def __call__(self, number: int) -> None:
         """Take the signals over from torch."""
         for signal_number in SIGNALS:
-            signal.signal(signal_number, keep_loading)
+            signal.signal(signal_number, self._note)
         if self.begin is not None:
             self.begin(number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._run_exits.item():
+            os._exit(0)
+        keep_loading()
 
 
 class StopRequest:

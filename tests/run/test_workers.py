@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmseg_infopro.hooks.stopping import SIGNALS
 from mmseg_infopro.run.runner import InfoProRunner
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': str(ROOT)}
 
 
 class Slow(Dataset):
@@ -50,6 +56,28 @@ def seen_values(context, number, monkeypatch):
 @pytest.mark.parametrize('context', ['fork', 'spawn'])
 def test_a_signal_does_not_end_them(context, number, monkeypatch):
     assert seen_values(context, number, monkeypatch) == list(range(12))
+
+
+@pytest.mark.parametrize('context', ['fork', 'spawn'])
+def test_the_end_of_the_run_ends_them(context, tmp_path):
+    script = tmp_path / 'run.py'
+    script.write_text(
+        'from mmseg_infopro.run.runner import InfoProRunner\n'
+        'from mmengine.registry import DATASETS\n'
+        'from tests.run.test_workers import Slow\n'
+        'if __name__ == "__main__":\n'
+        '    DATASETS.register_module(module=Slow)\n'
+        '    loader = InfoProRunner.build_dataloader(dict(\n'
+        '        batch_size=1, num_workers=2, persistent_workers=True,\n'
+        f'        multiprocessing_context={context!r},\n'
+        '        dataset=dict(type="Slow", _scope_="mmengine"),\n'
+        '        sampler=dict(type="DefaultSampler", shuffle=False)))\n'
+        '    iterator = iter(loader)\n'
+        '    next(iterator)\n'
+        '    loader.itself = loader  # nothing collects it\n'
+        '    import gc; gc.disable()\n'
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=120, cwd=ROOT, env=ENVIRONMENT)
 
 
 def test_torch_alone_would_lose_them():
