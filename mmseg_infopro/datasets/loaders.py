@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from .image_files import Decoder
 
 IMAGE_LOADERS = ('LoadImageFromFile', 'LoadCheckedImage')
 MASK_LOADERS = ('LoadAnnotations', 'LoadCheckedAnnotations')
+BACKENDS = dict(cv2=None, pillow=None, tifffile='tifffile', turbojpeg='turbojpeg')
+"""What decodes files in mmcv, and packages that it needs."""
 KNOWN = ('mmcv', 'mmseg', 'mmseg_infopro')
 """Packages whose transforms change no label's id."""
 
@@ -39,15 +42,42 @@ def loader_config(leaf: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, An
 
 
 def image_decoder(loader: Mapping[str, Any]) -> Decoder:
-    """Return what makes an image of a file's content, for the config of a `LoadImageFromFile`."""
+    """Return what makes an image of a file's content, for the config of a `LoadImageFromFile`.
+
+    Raises:
+        ValueError: There is no such decoder.
+    """
     flag, backend = loader.get('color_type', 'color'), loader.get('imdecode_backend', 'cv2')
+    _check_backend(backend)
     return partial(mmcv.imfrombytes, flag=flag, backend=backend)
 
 
 def mask_decoder(loader: Mapping[str, Any]) -> Decoder:
-    """Return what makes a mask of a file's content, for the config of a `LoadAnnotations`."""
+    """Return what makes a mask of a file's content, for the config of a `LoadAnnotations`.
+
+    Raises:
+        ValueError: There is no such decoder.
+    """
     backend = loader.get('imdecode_backend', 'pillow')
+    _check_backend(backend)
     return partial(mmcv.imfrombytes, flag='unchanged', backend=backend)
+
+
+def _check_backend(backend: str | None) -> None:
+    """Check that mmcv has a decoder.
+
+    Raises:
+        ValueError: It is none, or its package is not installed.
+    """
+    if backend not in (None, *BACKENDS):
+        known = ', '.join(BACKENDS)
+        raise ValueError(f'imdecode_backend of a loader must be one of {known}, got {backend!r}')
+    package = BACKENDS.get(backend or '')
+    if package is not None and find_spec(package) is None:
+        raise ValueError(
+            f'imdecode_backend={backend!r} of a loader needs the package {package}, which is not '
+            'installed'
+        )
 
 
 def leaves_out(loader: Mapping[str, Any], image: Path) -> bool:

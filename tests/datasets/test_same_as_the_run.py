@@ -14,7 +14,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
-from mmseg_infopro.datasets import check_data, check_labels
+from mmseg_infopro.datasets import check_data, check_labels, loaders
 
 PIXELS = cv2.GaussianBlur(
     np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8), (9, 9), 0
@@ -196,6 +196,21 @@ def test_images_that_a_loader_leaves_out_are_told(tmp_path, monkeypatch) -> None
     check_data(cfg, ('train',))
     check_labels(cfg)
     assert '1 of 2 train images are left out by the run: ' in told[0]
+
+
+@pytest.mark.parametrize(
+    ('backend', 'sentence'),
+    [('turbojpeg', 'needs the package turbojpeg, which is not'), ('opencv', 'one of cv2, pillow')],
+)
+def test_a_decoder_that_is_not_there_is_no_fault_of_the_files(
+    tmp_path, monkeypatch, backend, sentence
+) -> None:
+    monkeypatch.setattr(loaders, 'find_spec', lambda name: None)
+    cfg = config(tmp_path, 'img', 'comment.png')
+    cfg.train_dataloader.dataset.pipeline[0].imdecode_backend = backend
+    assert not loads(cfg)
+    with pytest.raises(ValueError, match=sentence):
+        check_data(cfg, ('train',))
 
 
 def warnings_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
