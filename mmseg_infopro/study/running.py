@@ -63,7 +63,7 @@ class Study:
         file = self.record_file(run)
         if not file.is_file():
             return False
-        made, wanted = read_record(file).get('options', []), what_trains(self.all_options())
+        made, wanted = read_record(file, ['options'])['options'], what_trains(self.all_options())
         if made != wanted:
             differ = sorted({*made} ^ {*wanted})
             raise ValueError(

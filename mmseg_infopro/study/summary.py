@@ -80,8 +80,8 @@ class Row:
         return stdev(self.scores) if len(self.scores) > 1 else None
 
 
-def read_record(file: Path) -> dict[str, Any]:
-    """Read the record of one run.
+def read_record(file: Path, needed: Sequence[str] = NEEDED) -> dict[str, Any]:
+    """Read the record of one run, which has at least these keys.
 
     Raises:
         ValueError: It is broken, or no record.
@@ -92,7 +92,7 @@ def read_record(file: Path) -> dict[str, Any]:
         raise ValueError(f'{file} is not JSON: {error}') from error
     if not isinstance(record, dict):
         raise ValueError(f'{file} is not the record of a run: it holds a {type(record).__name__}')
-    missing = [key for key in NEEDED if key not in record]
+    missing = [key for key in needed if key not in record]
     if missing:
         raise ValueError(f'{file} is not the record of a run: it lacks {", ".join(missing)}')
     for key, kind in KINDS.items():
