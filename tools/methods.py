@@ -4,7 +4,7 @@ Example:
     python tools/methods.py --costs configs/infopro_deeplabv3_cityscapes.py --num-modules 4 8 \\
         --methods dgl man --json docs/methods.json
     python tools/methods.py --json docs/methods.json --pictures docs/pictures/methods \\
-        --docs docs/methods.md
+        --docs docs
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from pathlib import Path
 from mmseg_infopro.commands import check_outputs, command, progress_bar
 from mmseg_infopro.config.methods import METHODS, find_method
 from mmseg_infopro.config.read import read_config
-from mmseg_infopro.files.outputs import check_output
 from mmseg_infopro.files.whole import write_whole
 from mmseg_infopro.report.baselines import check_counts
-from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs, read_costs
-from mmseg_infopro.report.method_docs import methods_page
+from mmseg_infopro.report.method_costs import Costs, add_costs, end_to_end_costs, read_costs
+from mmseg_infopro.report.method_docs import PAGES, method_page, methods_page
 from mmseg_infopro.report.method_pictures import draw_method
 
 
@@ -35,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--num-modules', nargs='+', type=int, default=[4, 8], metavar='K')
     parser.add_argument('--json', type=Path, required=True, help='where the costs are kept')
     parser.add_argument('--pictures', type=Path, help='draw a picture of each into this folder')
-    parser.add_argument('--docs', type=Path, help='write the page of all methods')
+    parser.add_argument('--docs', type=Path, help='write the pages into this folder')
     return parser.parse_args()
 
 
@@ -52,15 +51,24 @@ def measure(args: argparse.Namespace, names: list[str]) -> None:
             write_whole(args.json, json.dumps(costs, indent=1) + '\n')
 
 
+def write_pages(folder: Path, pictures: Path, costs: Costs) -> None:
+    """Write the page of all methods, and in a folder beside it one of each."""
+    own = folder / PAGES
+    own.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / 'methods.md', methods_page(costs))
+    for name in METHODS:
+        write_whole(own / f'{name}.md', method_page(name, costs, os.path.relpath(pictures, own)))
+
+
 @command
 def main() -> None:
     args = parse_args()
     check_outputs(args.json)
-    check_output('--docs', args.docs, ('.md',))
     if args.docs and not args.pictures:
-        raise ValueError('--docs needs --pictures, the folder that the page links to')
-    if args.pictures and args.pictures.exists() and not args.pictures.is_dir():
-        raise ValueError(f'--pictures must be a folder, and {args.pictures} is a file')
+        raise ValueError('--docs needs --pictures, the folder that the pages link to')
+    for option, folder in (('--docs', args.docs), ('--pictures', args.pictures)):
+        if folder and folder.exists() and not folder.is_dir():
+            raise ValueError(f'{option} must be a folder, and {folder} is a file')
     if args.docs and not args.costs:
         read_costs(args.json)  # raises if nothing was measured
     names = args.methods or list(METHODS)
@@ -73,8 +81,7 @@ def main() -> None:
         for name in names:
             draw_method(name, METHODS[name], args.pictures / f'{name}.png')
     if args.docs:
-        folder = os.path.relpath(args.pictures, args.docs.parent)
-        write_whole(args.docs, methods_page(read_costs(args.json), folder))
+        write_pages(args.docs, args.pictures, read_costs(args.json))
 
 
 if __name__ == '__main__':

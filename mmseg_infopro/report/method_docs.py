@@ -1,11 +1,13 @@
-"""The page of all methods, from their descriptions, costs and pictures."""
+"""The pages of the methods, from their descriptions, costs and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..config.methods import METHODS
+from mmengine.config import Config
+
+from ..config.methods import METHODS, use_method
 from .method_costs import Costs
 
 INTRODUCTION = """# Methods
@@ -20,14 +22,15 @@ In the pictures a row is a pass of a step, with one backward pass over what the 
 are modules, a dashed line is a border that no gradient passes. Above a module stand the local heads
 whose losses count in the pass, below it what a context adds; a pale module runs without a graph.
 """
+PAGES = 'methods'
+"""The folder of the methods' own pages, beside the page of all."""
 
 
-def methods_page(costs: Costs, pictures: str) -> str:
-    """Return the page as Markdown.
+def methods_page(costs: Costs) -> str:
+    """Return the page of all methods as Markdown: how to read it, costs, links to each.
 
     Args:
         costs: See :data:`~.method_costs.Costs`.
-        pictures: The folder of the pictures, relative to the page.
     """
     counts = sorted({int(count) for own in costs['methods'].values() for count in own})
     peak, flops = f'{costs["peak"] / 2**30:.2f} GiB', f'{costs["flops"] / 1e12:.2f} TFLOP'
@@ -44,15 +47,39 @@ def methods_page(costs: Costs, pictures: str) -> str:
     ]
     for name, method in METHODS.items():
         cells = ' | '.join(_cells(costs['methods'].get(name, {}).get(str(k))) for k in counts)
-        if name != 'e2e':
-            lines.append(f'| [{name}](#{name}) | {method.summary} | {cells} |')
-    for name, method in METHODS.items():
-        lines += ['', f'## {name}', f'{_sentence(method.summary)}', '']
-        lines += [f'![passes of {name}]({pictures}/{name}.png)', '']
-        lines += [f'- Loss: `{method.formula}`', f'- Source: {method.source}']
-        lines += [f'- When: {method.when}.']
-        lines += _kinds(costs['methods'].get(name, {}))
+        lines.append(f'| [{name}]({PAGES}/{name}.md) | {method.summary} | {cells} |')
     return '\n'.join(lines) + '\n'
+
+
+def method_page(name: str, costs: Costs, pictures: str) -> str:
+    """Return the page of one method as Markdown: picture, formula, source, costs and settings.
+
+    Args:
+        name: Of the method.
+        costs: See :data:`~.method_costs.Costs`.
+        pictures: The folder of the pictures, relative to the page.
+    """
+    method = METHODS[name]
+    lines = [f'# {name}', _sentence(method.summary), '']
+    lines += [f'![passes of {name}]({pictures}/{name}.png)', '']
+    lines += [f'- Loss: `{method.formula}`', f'- Source: {method.source}']
+    lines += [f'- When: {method.when}.']
+    lines += [
+        f'- K={count}: {line}' for count, line in _costs_by_count(costs['methods'].get(name, {}))
+    ]
+    lines += ['', 'What the marks and letters mean is on [the page of all methods](../methods.md).']
+    lines += ['', '## Settings', f'`--method {name}`']
+    if name != 'e2e':
+        lines[-1] += ', or in a config:'
+        lines += ['', '```python', _settings(name), '```']
+    return '\n'.join(lines) + '\n'
+
+
+def _settings(name: str) -> str:
+    """Return what a method sets of ``model.local``, as Python."""
+    cfg = Config(dict(model=dict(local=dict())))
+    use_method(cfg, name)
+    return cfg.pretty_text.strip()
 
 
 def _sentence(text: str) -> str:
@@ -70,13 +97,17 @@ def _cells(steps: list[Mapping[str, Any]] | None) -> str:
     return f'{peak:.1%} | {" to ".join(ends)}'
 
 
-def _kinds(own: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
-    """Return a line for each K with several kinds of step."""
+def _costs_by_count(own: Mapping[str, list[Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """Return for each K what its kinds of step cost."""
     lines = []
     for count, steps in own.items():
         if 'refused' in steps[0]:
-            lines.append(f'- K={count} is refused: {steps[0]["refused"]}')
-        elif len(steps) > 1:
-            parts = [f'{s["kind"]} {s["peak"]:.1%} and {s["flops"] - 1:+.1%} FLOPs' for s in steps]
-            lines.append(f'- K={count}: {"; ".join(parts)}.')
+            lines.append((count, f'refused: {steps[0]["refused"]}'))
+            continue
+        parts = [
+            f'{s["kind"] + " " if len(steps) > 1 else ""}{s["peak"]:.1%} of the peak and '
+            f'{s["flops"] - 1:+.1%} FLOPs'
+            for s in steps
+        ]
+        lines.append((count, f'{"; ".join(parts)} of end-to-end training.'))
     return lines

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
 from mmseg_infopro.config.methods import METHODS, Method
 from mmseg_infopro.report.method_costs import add_costs, end_to_end_costs
-from mmseg_infopro.report.method_docs import methods_page
+from mmseg_infopro.report.method_docs import method_page, methods_page
 from mmseg_infopro.report.method_pictures import draw_method, steps_of
 from mmseg_infopro.report.tiny import tiny_configs
 
@@ -17,8 +18,11 @@ DOCS = Path(__file__).parents[2] / 'docs'
 
 def test_the_docs_are_what_the_command_writes():
     costs = json.loads((DOCS / 'methods.json').read_text())
-    assert (DOCS / 'methods.md').read_text() == methods_page(costs, 'pictures/methods')
-    assert all((DOCS / f'pictures/methods/{name}.png').is_file() for name in METHODS)
+    assert (DOCS / 'methods.md').read_text() == methods_page(costs)
+    for name in METHODS:
+        page = (DOCS / f'methods/{name}.md').read_text()
+        assert page == method_page(name, costs, '../pictures/methods')
+        assert (DOCS / f'pictures/methods/{name}.png').is_file()
 
 
 def test_every_method_has_its_costs_at_four_and_eight_modules():
@@ -37,17 +41,26 @@ def test_costs_are_shares_of_end_to_end_training():
     local, end_to_end = costs['methods']['pgl']['2']
     # All modules a second time, forward: a third of a step.
     assert 1.2 < end_to_end['flops'] < 1.4
-    page = methods_page(costs, 'pictures')
-    assert f'| {max(local["peak"], end_to_end["peak"]):.1%} |' in page
-    assert '- K=2: local ' in page
+    assert f'| {max(local["peak"], end_to_end["peak"]):.1%} |' in methods_page(costs)
+    assert '- K=2: local ' in method_page('pgl', costs, 'pictures')
 
 
 def test_a_method_that_is_refused_is_a_row_that_says_so():
     (cfg,) = tiny_configs(['dgl']).values()
     costs = dict(config='tiny', peak=1, flops=1, methods={})
     add_costs(costs, cfg, ['dgl'], [40])
-    page = methods_page(costs, 'pictures')
-    assert '| refused |' in page and '- K=40 is refused: num_modules must be between' in page
+    assert '| refused |' in methods_page(costs)
+    page = method_page('dgl', costs, 'pictures')
+    assert '- K=40: refused: num_modules must be between' in page
+
+
+def test_a_pages_settings_are_those_of_the_method(tmp_path):
+    page = method_page('contsup_r1', dict(methods={}), 'pictures')
+    config = tmp_path / 'settings.py'
+    config.write_text(page.partition('```python')[2].partition('```')[0])
+    local = Config.fromfile(config).model.local
+    assert local.context == METHODS['contsup_r1'].context
+    assert local.heads == METHODS['contsup_r1'].heads
 
 
 def test_pictures_have_a_row_for_each_pass(tmp_path):
