@@ -55,6 +55,13 @@ def test_the_wheel_carries_configs_tools_and_index(wheel: Path) -> None:
     assert found == expected
 
 
+def test_the_wheel_installs_the_command(wheel: Path) -> None:
+    files = contents(wheel)
+    assert 'infopro/command.py' in files
+    (entry_points,) = (data for name, data in files.items() if name.endswith('entry_points.txt'))
+    assert b'infopro = infopro.command:main' in entry_points
+
+
 def test_a_wheel_from_the_source_distribution_is_the_same(wheel: Path, tmp_path: Path) -> None:
     sdist = build('sdist', ROOT, tmp_path / 'sdist')
     with tarfile.open(sdist) as archive:

@@ -122,7 +122,7 @@ class RNGStateHook(Hook):
 
 
 def checkpoint_due(runner: Runner) -> bool:
-    """Whether one of the runner's `CheckpointHook`s saves after this training iteration."""
+    """Whether one of the runner's checkpoint hooks saves after this training iteration."""
     return any(
         hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
         or (hook.save_last and hook.is_last_train_iter(runner))
