@@ -8,6 +8,7 @@ import pytest
 
 from infopro import command
 from infopro.command import TOOLS, tool_file
+from infopro.naming import call_of, this_call
 
 ROOT = Path(__file__).parents[1]
 INTERNAL = {'combinations', 'coverage', 'demo', 'launch', 'methods', 'recipes'}
@@ -66,3 +67,15 @@ def test_nothing_heavy_is_imported_before_a_tool_runs():
         'assert not heavy, heavy'
     )
     subprocess.run([sys.executable, '-c', script], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ('program', 'train', 'typed'),
+    [
+        ('infopro fit', 'infopro train', 'infopro fit a.py'),
+        ('/a/checkout/tools/fit.py', 'python tools/train.py', 'python tools/fit.py a.py'),
+    ],
+)
+def test_advice_names_tools_as_this_one_was_called(monkeypatch, program, train, typed):
+    monkeypatch.setattr(sys, 'argv', [program, 'a.py'])
+    assert (' '.join(call_of('train')), ' '.join(this_call())) == (train, typed)

@@ -25,6 +25,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.live import Live
 
+from infopro.naming import call_of, this_call
 from mmseg_infopro.commands import (
     add_amp_argument,
     add_step_arguments,
@@ -155,7 +156,7 @@ def write(args: argparse.Namespace, base: Config, row: Row, end_to_end: int) -> 
         text = row.cfg.pretty_text  # a child that says what was changed would be as long
     else:
         text = inheriting_config(base, args.config, row.cfg, args.out)
-    write_whole(args.out, plan_comment(row.cfg, sys.argv, end_to_end, args.cap) + text)
+    write_whole(args.out, plan_comment(row.cfg, this_call(), end_to_end, args.cap) + text)
 
 
 def changes_step(args: argparse.Namespace) -> bool:
@@ -164,14 +165,14 @@ def changes_step(args: argparse.Namespace) -> bool:
 
 def commands(args: argparse.Namespace, base: Config, row: Row) -> list[str]:
     """Return the command lines that train as a row says."""
-    train = ['python', 'tools/train.py']
+    train = call_of('train')
     is_plain = row.way in PLAIN and 'local' not in base.model and not changes_step(args)
     if args.out:
         return [shlex.join([*train, str(args.out)])]
     if is_plain:
         return [shlex.join([*train, args.config, *row.way.arguments({})])]
     out = f'{Path(args.config).stem}_fit.py'
-    write_it = ['python', 'tools/fit.py', *sys.argv[1:], '-o', out]
+    write_it = [*this_call(), '-o', out]
     return [shlex.join(write_it), shlex.join([*train, out])]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from infopro.naming import this_call
 from mmseg_infopro.commands import command
 from mmseg_infopro.config.answers import peak_and_saving, what_lowers_it
 from mmseg_infopro.config.arguments import add_partition_arguments, apply_partition_arguments
@@ -58,7 +59,7 @@ def main() -> None:
     step, end_to_end = dry_config_step(resolved), dry_config_step(plain_end_to_end(cfg))
     note_plan(cfg, step.peak.total)
     text = inheriting_config(base, args.config, cfg, args.out)
-    comment = plan_comment(cfg, sys.argv, end_to_end.peak.total, args.memory_cap)
+    comment = plan_comment(cfg, this_call(), end_to_end.peak.total, args.memory_cap)
     write_whole(args.out, comment + text)
     boundaries = resolved.model.local.boundaries
     console = Console(highlight=False, soft_wrap=True)

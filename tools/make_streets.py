@@ -1,9 +1,11 @@
 """Draws street scenes in the Cityscapes layout, with polygons for all 19 classes."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
+from infopro.naming import call_of
 from mmseg_infopro.commands import command, progress_bar
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 from mmseg_infopro.files.outputs import check_folder
@@ -36,7 +38,8 @@ def main() -> None:
     with progress_bar('street scenes', len(settings.scenes())) as advance:
         written = write_streets(args.out, settings, workers=args.workers, on_scene=advance)
     print(f'{args.out} {"is complete" if written else "was already complete: nothing was done"}')
-    print(f'next, make its label images: python tools/prepare_cityscapes.py {args.out}')
+    call = shlex.join([*call_of('prepare'), str(args.out)])
+    print(f'next, make its label images: {call}')
 
 
 if __name__ == '__main__':

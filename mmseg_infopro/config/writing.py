@@ -72,13 +72,13 @@ def plan_comment(
 
     Args:
         cfg: With what :func:`note_plan` wrote.
-        command: As it was typed, program first.
+        command: As it was typed.
         end_to_end: Bytes that end-to-end training needs at most.
         cap: That was asked for.
     """
     plan = cfg.model.local[KEY]
     lines = [
-        f'written by: python tools/{Path(command[0]).stem}.py {shlex.join(command[1:])}',
+        f'written by: {shlex.join(command)}',
         f'planned for {_sentence(plan)}{f", and a cap of {cap}" if cap else ""}',
         f'predicted peak of tensors: {format_bytes(plan.peak_bytes)}, '
         f'{plan.peak_bytes / end_to_end:.1%} of end-to-end training',

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
+
+from infopro.naming import call_of
 
 from .bit_depth import first_defect, image_defect, mask_defect
 from .image_files import Decoder, file_defect, first_few
@@ -143,7 +146,7 @@ def _missing_masks(split: str, root: Path, missing: list[Path], total: int) -> s
     if all(p.suffix == '.json' and p.is_file() for p in polygons):
         message = (
             f'{root} is half-prepared: its polygons are there, but {message}; '
-            f'run: python tools/prepare_cityscapes.py {root}'
+            f'run: {shlex.join([*call_of("prepare"), str(root)])}'
         )
     return message
 

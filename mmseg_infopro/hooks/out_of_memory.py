@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.runner import Runner
+
+from infopro.naming import call_of
 
 from ..measure.sizes import format_bytes
 from .memory_hook import MemoryHook
@@ -68,4 +71,4 @@ def _advice(model: Any, config: str | None, cap: str) -> str:
             'Less is needed with model.test_cfg.chunked_argmax=True, or with windows '
             "(model.test_cfg.mode='slide')"
         )
-    return f'For what fits, run: python tools/fit.py {config or "CONFIG"} --memory-cap {cap}'
+    return f'For what fits, run: {shlex.join([*call_of("fit"), config or "CONFIG"])} --cap {cap}'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from copy import deepcopy
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+
+from infopro.naming import call_of
 
 from ..config.answers import peak_and_saving
 from ..config.caps import plain_end_to_end
@@ -27,7 +30,8 @@ def log_prediction(cfg: Config) -> None:
     cfg.model = unsynchronized(cfg.model)
     try:
         line = peak_and_saving(dry_config_step(cfg), dry_config_step(plain_end_to_end(cfg)))
-        line += f'; python tools/memory.py {cfg.filename or "CONFIG"} tries what lowers it'
+        call = shlex.join([*call_of('memory'), cfg.filename or 'CONFIG'])
+        line += f'; {call} tries what lowers it'
     except (ValueError, TypeError, RuntimeError) as error:
         line = f'the peak of a step is not predicted: its dry step failed ({error})'
     logger.info(line)

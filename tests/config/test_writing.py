@@ -27,7 +27,7 @@ def warnings(monkeypatch):
 
 
 def test_the_comment_says_command_cap_step_and_peak(planned, tmp_path):
-    command = ['/some/where/fit.py', 'a config.py', '--cap', '2GiB']
+    command = ['python', 'tools/fit.py', 'a config.py', '--cap', '2GiB']
     text = plan_comment(planned, command, 2**30, '2GiB')
     assert text.splitlines() == [
         "# written by: python tools/fit.py 'a config.py' --cap 2GiB",

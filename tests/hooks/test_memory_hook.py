@@ -287,7 +287,7 @@ def test_an_error_in_training_says_where_how_much_and_what_to_do(
     runner.model.decode_head.forward = raise_out_of_memory
     message = (
         r'^out of GPU memory in local module 1 of 0 ... 1, asking for 20.00 MiB; memory_cap is '
-        r'11.00 GiB. For what fits, run: python tools/fit.py configs/my.py --memory-cap 11.00GiB$'
+        r'11.00 GiB. For what fits, run: python tools/fit.py configs/my.py --cap 11.00GiB$'
     )
     with pytest.raises(MemoryError, match=message) as info, explained_out_of_memory(runner):
         runner.train()
