@@ -12,7 +12,7 @@ FAULTS := $(addprefix tests/campaigns/test_, faults.py other_faults.py full_outp
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults campaigns clean
+.PHONY: help demo test docs faults campaigns clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,11 @@ test: $(STAMP)  ## Lint, check types, run the tests.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs work_dirs/site
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+docs: $(STAMP)  ## Build the documentation into work_dirs/site; any warning is an error.
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs work_dirs/site
 
 faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP $(FAULTS)

@@ -145,7 +145,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         if not self.local_modules:
             return super().loss(inputs, data_samples)
         # mmengine's logger shows a repeated warning once.
-        if self.boundaries:
+        if self.boundaries and torch.is_grad_enabled():
             MMLogger.get_current_instance().warning(
                 f'{len(self.boundaries) + 1} local modules train through forward(mode="loss"), '
                 'which saves no memory: call train_step, or on several processes set '
