@@ -22,6 +22,7 @@ from .config.options_action import OptionsAction
 from .config.places import first_sentence
 from .dependencies import quiet_warnings
 from .files.outputs import check_distinct, check_output
+from .run.console import quieten
 
 CONFIG = 'a config file, or mmseg::NAME for one of mmseg'
 
@@ -83,6 +84,7 @@ def command(main: Callable[[], int | None]) -> Callable[[], int]:
     @wraps(main)
     def run() -> int:
         try:
+            quieten(MMLogger.get_current_instance())
             with quiet_warnings():
                 return main() or 0
         except (ValueError, TypeError, OSError, MemoryError) as error:

@@ -16,7 +16,6 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_file_backend
-from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
 
@@ -32,6 +31,7 @@ from mmseg_infopro.config.read import choose_work_dir, read_config
 from mmseg_infopro.files.outputs import check_output
 from mmseg_infopro.parallel import process_group
 from mmseg_infopro.run.evaluation import TTA_MODES, prepare_testing
+from mmseg_infopro.run.runner import InfoProRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -84,7 +84,7 @@ def main() -> None:
     cfg.launcher = args.launcher
     cfg = prepare_testing(cfg, args.checkpoint, args.tta)
     with process_group(args.launcher, cfg.get('env_cfg')):
-        runner = Runner.from_cfg(cfg)
+        runner = InfoProRunner.from_cfg(cfg)
         out = args.out or Path(runner.log_dir) / 'metrics.json'
         metrics = runner.test()
         reports = is_main_process()

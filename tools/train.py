@@ -13,8 +13,6 @@ import argparse
 import sys
 from urllib.error import URLError
 
-from mmengine.logging import MMLogger
-
 from mmseg_infopro.commands import (
     CONFIG,
     add_launcher_arguments,
@@ -28,7 +26,7 @@ from mmseg_infopro.config.helpful import with_helpful_modules
 from mmseg_infopro.config.read import choose_work_dir, read_config, use_amp
 from mmseg_infopro.hooks import PicturesHook, ProgressHook, explained_out_of_memory
 from mmseg_infopro.parallel import on_main_process, process_group
-from mmseg_infopro.run.console import quieten, show_module_losses
+from mmseg_infopro.run.console import show_module_losses
 from mmseg_infopro.run.faults import explained_faults
 from mmseg_infopro.run.prediction import log_prediction
 from mmseg_infopro.run.runner import InfoProRunner
@@ -68,7 +66,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     pictures = PicturesHook(args.pictures) if args.pictures is not None else None
-    quieten(MMLogger.get_current_instance())
     cfg = read_config(args.config, args.cfg_options)
     if args.amp:
         use_amp(cfg)
