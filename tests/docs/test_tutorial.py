@@ -2,7 +2,7 @@
 
 import json
 
-from docs.run_tutorial import TUTORIAL, last_states
+from docs.run_tutorial import TUTORIAL
 
 
 def test_every_cell_has_run_in_order():
@@ -13,7 +13,3 @@ def test_every_cell_has_run_in_order():
 def test_no_folder_of_a_machine_is_named():
     text = TUTORIAL.read_text()
     assert not [name for name in ('/tmp/', '/root/', '/home/') if name in text]
-
-
-def test_what_a_bar_wrote_over_is_gone():
-    assert last_states('a\r\x1b[2Kb\r\nc\n') == 'b\nc\n'
