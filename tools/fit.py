@@ -108,7 +108,8 @@ def fit_all(fitter: Fitter, forms: dict[Way, Config], asked: list[int] | None) -
         (way.word, partial(fitter.end_to_end, way, form)) for way, form in forms.items()
     ]
     works += [(f'K={count}', partial(fitter.local, count)) for count in counts]
-    with Live(console=Console()) as live:
+    console = Console()
+    with Live(console=console) as live:
         for number, (name, work) in enumerate(works, start=1):
             live.update(table_of(rows, fitter.cap, f'{number} of {len(works)}: {name} ...'))
             rows.append(work())
@@ -120,6 +121,8 @@ def fit_all(fitter: Fitter, forms: dict[Way, Config], asked: list[int] | None) -
             live.update(table_of(rows, fitter.cap, 'whether fewer modules do ...'))
             rows += filter(None, [fitter.fewest_of(fewer)])
         live.update(table_of(rows, fitter.cap))
+    if not console.is_terminal:  # there the live table ends its line itself
+        console.line()
     return rows
 
 
