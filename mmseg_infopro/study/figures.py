@@ -46,13 +46,14 @@ def depth_figure(rows: Sequence[Row]) -> Figure:
     axes.grid(alpha=0.25)
     _end_to_end_line(axes, rows)
     local = [row for row in rows if row.way.num_modules > 1]
-    for index, (series, own) in enumerate(by_series(local).items()):
+    looks = list(by_series(rows))  # the same in all pictures of these rows
+    for series, own in by_series(local).items():
         axes.errorbar(
             [row.way.num_modules for row in own],
             [row.mean for row in own],
             yerr=[row.deviation or 0 for row in own],
             label=series,
-            **style(index),
+            **style(looks.index(series)),
         )
     axes.set(xlabel='local modules K', ylabel='mIoU (%)')
     axes.set_xticks(sorted({row.way.num_modules for row in local}))
@@ -92,5 +93,10 @@ def style(index: int) -> dict:
     """Return how the index-th series of a picture looks."""
     markers = 'osD^v<>Pp*Xh'
     return dict(
-        marker=markers[index % len(markers)], markersize=5, capsize=3, linewidth=1, elinewidth=0.8
+        color=f'C{index % 10}',
+        marker=markers[index % len(markers)],
+        markersize=5,
+        capsize=3,
+        linewidth=1,
+        elinewidth=0.8,
     )

@@ -75,7 +75,12 @@ def test_the_pictures_have_every_way():
     rows = summarize(RECORDS)
     for figure in (memory_figure(rows), class_figure(rows, ['road', 'sky'])):
         labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-        assert any(label.startswith('infopro (paper heads)') for label in labels)
+        assert any(label.startswith('infopro/paper') for label in labels)
+    looks = [
+        {line.get_label(): line[0].get_color() for line in figure.axes[0].containers}
+        for figure in (memory_figure(rows), depth_figure(rows))
+    ]
+    assert looks[1].items() <= looks[0].items()
     assert [tick for tick in depth_figure(rows).axes[0].get_xticks()] == [4]
 
 
