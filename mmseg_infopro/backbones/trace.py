@@ -98,5 +98,5 @@ def flops_per_pixel(backbone: UnrolledBackbone, trace: BackboneTrace) -> float:
         parameters = owned_parameters(backbone, unit.owns).values()
         trains = any(parameter.requires_grad for parameter in parameters)
         total += trace.flops[unit.name] * (1 if trains else 1 / 3)
-    height, width = backbone.example_size()
-    return total / (BATCH_SIZE * height * width)
+    batch_size, _, height, width = trace.states['']
+    return total / (batch_size * height * width)
