@@ -79,9 +79,9 @@ def recomputing_trials(
     """Yield, for each K, plans for falling targets up to one whose dry step is within the cap.
 
     The first target is below the cap by the factor ``miss``, or if nothing fits that, the cap
-    itself. Plans may ask for more than is needed: where they spend FLOPs, or fit nothing,
-    ``'cheap'`` comes first if it may fit. The last one is about the smallest that any plan reaches,
-    if that is wanted.
+    itself. Plans may ask for more than is needed: before the first that spends FLOPs, or where none
+    is left, comes ``'cheap'`` if it may fit. The last one is about the smallest that any plan
+    reaches, if that is wanted.
     """
     for count in counts:
         target, last = float(cap), None
@@ -89,9 +89,10 @@ def recomputing_trials(
         lower = None if plan is None else plan_recompute(step, count, int(cap / miss))
         if lower is not None:
             target, plan = cap / miss, lower
-        if plan is None or plan.flops > SPENDS * flops_of(step):
-            yield from _cheap_trial(cfg, step, cap, count)
+        cheap = _cheap_trial(cfg, step, cap, count)
         for _ in range(NUM_TARGETS):
+            if plan is None or plan.flops > SPENDS * flops_of(step):
+                yield from cheap  # once: then it is exhausted
             if plan is None:
                 break
             if plan == last:

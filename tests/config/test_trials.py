@@ -29,7 +29,7 @@ def tried(monkeypatch, smallest, peaks, miss=1.01):
 
     monkeypatch.setattr(trials, 'plan_recompute', plan)
     monkeypatch.setattr(trials, '_trial', step)
-    monkeypatch.setattr(trials, '_cheap_trial', lambda *args: ())
+    monkeypatch.setattr(trials, '_cheap_trial', lambda *args: iter(()))
     monkeypatch.setattr(trials, 'flops_of', lambda step: 0)
     found = recomputing_trials(None, None, None, CAP, range(1, 2), False, miss)
     for _, fit in zip(peaks, found, strict=False):
@@ -76,3 +76,16 @@ def test_what_repeats_no_flops_is_tried_before_a_plan_that_spends_some(
     step = step_of_units(3000, kept)
     found = recomputing_trials(None, None, step, CAP, range(1, 2), False)
     assert [fit.recompute or 'plan' for fit in found] == expected
+
+
+def test_it_is_tried_too_where_plans_miss_until_they_spend_some(monkeypatch):
+    def trial(cfg, measured, cap, boundaries, recompute):
+        return Fit((), recompute, DryStep(PeakBytes(1.1 * cap, 0, 0, 0), (), (), 0))
+
+    flops = {True: 0, False: 40}
+    monkeypatch.setattr(trials, '_trial', trial)
+    monkeypatch.setattr(
+        trials, 'plan_recompute', lambda step, count, cap: CappedPlan((), (), flops[cap > 9500])
+    )
+    found = recomputing_trials(None, None, step_of_units(3000, 2000), CAP, range(1, 2), False)
+    assert [fit.recompute or 'plan' for fit in found] == ['plan', 'cheap', 'plan']
