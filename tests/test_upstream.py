@@ -252,6 +252,7 @@ def private_names(tree: ast.AST) -> list[str]:
     own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
     own |= {node.id for node in nodes if isinstance(node, ast.Name)}
+    own.add('_exit')  # of os: documented, so public whatever its name
     imported = [node.module or '' for node in nodes if isinstance(node, ast.ImportFrom)]
     parts = [part for module in imported for part in module.split('.')]
     return [name for name in [*(node.attr for node in attributes), *parts]
