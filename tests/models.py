@@ -97,7 +97,7 @@ def border_at(shapes: Sequence[FeatureShape], index: int | None = 0, **kwargs: A
         'later': (),
         'backbone': None,
         'trace': None,
-        'flops': None,
+        'flops_per_pixel': 0.0,
         'entry': (FeatureShape(3, 1.0),),
         **kwargs,
     }

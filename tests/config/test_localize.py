@@ -34,6 +34,7 @@ def test_only_types_and_local_settings_change():
     assert local.model.backbone.type == 'InfoProResNetV1c'
     local.model.type, local.model.backbone.type = 'EncoderDecoder', 'ResNetV1c'
     assert local.pop('custom_imports').imports == ['mmseg_infopro']
+    assert local.pop('default_scope') == 'mmseg'  # which plain_config leaves out
     assert local.to_dict() == plain.to_dict()
 
 

@@ -52,12 +52,12 @@ def test_it_says_what_fits_and_writes_a_config_that_does(run_at_root, tmp_path):
 
 def test_a_cap_that_nothing_fits(run_at_root, tmp_path):
     out = tmp_path / 'fitting.py'
-    result = run_at_root('fit', CONFIG, '--cap', '8MB', '-o', out, *SMALL)
+    result = run_at_root('fit', CONFIG, '--cap', '3MB', '-o', out, *SMALL)
     assert 'which does not fit' in result.out
     assert 'of parameters' in result.out
     assert result.status == 2
-    assert 'was not written: nothing fits 8MB' in result.err
-    assert 'Nothing fits 7.63 MiB: the smallest peak found is ' in result.out
+    assert 'was not written: nothing fits 3MB' in result.err
+    assert 'Nothing fits 2.86 MiB: the smallest peak found is ' in result.out
     assert not out.exists()
 
 
