@@ -80,7 +80,7 @@ def test_listed_groups_save_what_they_say():
         (
             [dict(end='stem', saved='none')],
             TypeError,
-            "'all', 'cheap', 'units', 'layers' or a list",
+            "'units', 'layers' or a list",
         ),
         ([dict(end='layer9', saved=[])], ValueError, "ends at 'layer9'; units: stem, layer1.0"),
         (GROUPS[:-1], ValueError, "the last one ending at 'layer4.1', got"),
