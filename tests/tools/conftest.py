@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -129,12 +130,14 @@ def run_tool(name: str, *args: object) -> int:
     """Run a tool's main in this process, as a fresh one would; return its exit status."""
     # A logger of its own: an earlier tool may have quietened the one that is there.
     MMLogger.get_instance(f'tool {next(NUMBERS)}')
+    disabled = logging.root.manager.disable  # some tools silence their whole process
     with DefaultScope.overwrite_default_scope(None):
         argv, sys.argv = sys.argv, [name, *map(str, args)]
         try:
             return int(load_tool(name).main())
         finally:
             sys.argv = argv
+            logging.disable(disabled)
 
 
 @pytest.fixture
