@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
@@ -20,7 +22,7 @@ from mmseg_infopro.config.step import step_shape
 from mmseg_infopro.local_heads.bounded_loss import bound_losses
 from mmseg_infopro.measure.dry_step import dry_step
 from mmseg_infopro.measure.tracker import MemoryTracker
-from tests.models import HEADS, KeepGradients, batch, build, gradients, model_config
+from tests.models import BN, HEADS, KeepGradients, batch, build, gradients, model_config
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9))
 CE = 'CrossEntropyLoss'
@@ -55,10 +57,11 @@ LOSSES = {
     'hard pixels': dict(sampler=dict(type=OHEM, thresh=0.7, min_kept=500)),
     'the hardest pixels': dict(sampler=dict(type=OHEM, min_kept=500)),
     'several sigmoids': dict(loss_decode=dict(type=CE, use_sigmoid=True)),
+    'edges of the labels': dict(type='STDCHead', boundary_threshold=0.1),
 }
 
 
-def real_peak(model: Any) -> int:
+def real_peak(model: Any, batch: Callable[[], dict[str, Any]] = batch) -> int:
     """Count the bytes of real tensors in the second of two steps."""
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9))
     tracker = MemoryTracker()
@@ -88,6 +91,29 @@ def test_one_module_trains_as_plain_mmseg_whatever_the_loss_looks_at(name: str) 
     assert all(torch.equal(logs[0][key], logs[1][key]) for key in logs[0])
     expected = gradients(plain)
     assert all(torch.equal(value, expected[key]) for key, value in gradients(ours).items())
+
+
+def with_edges() -> dict[str, Any]:
+    """A batch with maps of edges, as `GenerateEdge` makes them; few pixels are one."""
+    data = batch(64)
+    for sample in data['data_samples']:
+        labels = sample.gt_sem_seg.data
+        sample.gt_edge_map = PixelData(data=(labels == 1).long())
+    return data
+
+
+def test_a_plan_covers_a_real_step_with_losses_at_edges() -> None:
+    task = dict(type='OhemCrossEntropy', thres=0.9, min_kept=100)
+    losses = [dict(type=CE), task, dict(type='BoundaryLoss', loss_weight=20.0), task]
+    backbone = dict(type='InfoProPIDNet', channels=4, ppm_channels=5, num_branch_blocks=2)
+    head = dict(type='PIDHead', in_channels=16, channels=16, num_classes=5, loss_decode=losses)
+    cfg = config({})
+    cfg |= dict(backbone=backbone | dict(norm_cfg=BN), decode_head=head | dict(norm_cfg=BN))
+    cfg['local']['boundaries'] = ['exchange_1']
+    planned = MODELS.build(deepcopy(cfg))
+    bound_losses(planned)
+    found = dry_step(planned, SGD, with_edges).peak.total
+    assert real_peak(build(cfg), with_edges) <= 1.001 * found
 
 
 # ---- heads that end in a sigmoid, weights, ignored labels
