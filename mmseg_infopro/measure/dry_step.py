@@ -226,7 +226,9 @@ def _silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -> int:
+def peak_beyond(
+    run: Callable[[], Any], existing: Iterable[torch.Tensor] = (), watch: Watch | None = None
+) -> int:
     """Return the most bytes that ``run`` has alive at once, beyond those alive before it.
 
     To be called inside a ``FakeTensorMode``.
@@ -234,8 +236,9 @@ def peak_beyond(run: Callable[[], Any], existing: Iterable[torch.Tensor] = ()) -
     Args:
         run: What is measured.
         existing: Tensors that live longer; a view of any other earlier tensor counts in full.
+        watch: Is told of every operation.
     """
-    tracker = MemoryTracker()
+    tracker = MemoryTracker(watch=watch)
     tracker.track(existing, 'existing')
     with UpperBounds(), tracker:
         run()

@@ -20,7 +20,7 @@ def module_peaks(step: StepBytes, boundaries: Sequence[str]) -> list[int]:
     """Return each module's peak: what is fixed or left by earlier modules, plus its own."""
     names = [unit.name for unit in step.units]
     ends = [names.index(boundary) + 1 for boundary in boundaries] + [len(names)]
-    costs = _SegmentCosts(step)
+    costs = SegmentCosts(step)
     plan = _NO_MODULES
     peaks = []
     for end in ends:
@@ -42,7 +42,7 @@ def plan_boundaries(step: StepBytes, num_modules: int) -> list[str]:
         step: The bytes.
         num_modules: Between 1 and the number of units.
     """
-    costs = _SegmentCosts(step)
+    costs = SegmentCosts(step)
     cheapest = _plans(costs, num_modules, sys.maxsize, lambda plan: -plan.peak)
     limit = int(min(map(costs.total, cheapest)) * (1 + TOLERANCE))
     latest = _plans(costs, num_modules, limit, lambda plan: plan.ends)[0]
@@ -50,7 +50,7 @@ def plan_boundaries(step: StepBytes, num_modules: int) -> list[str]:
 
 
 def _plans(
-    costs: _SegmentCosts, num_modules: int, limit: int, worth: Callable[[_Plan], Any]
+    costs: SegmentCosts, num_modules: int, limit: int, worth: Callable[[_Plan], Any]
 ) -> list[_Plan]:
     """Return partitions whose peak is at most ``limit``, by falling worth.
 
@@ -97,7 +97,7 @@ class _Plan:
 _NO_MODULES = _Plan()
 
 
-class _SegmentCosts:
+class SegmentCosts:
     """Peak of the module made of ``units[start:end]``, from prefix sums."""
 
     def __init__(self, step: StepBytes) -> None:

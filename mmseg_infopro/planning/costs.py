@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..measure.work import Work
 from ..recompute.groups import GROUP_SIZES
 from ..recompute.operations import ComputeOperation, Saved
+
+NO_WORK = Work()
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class UnitBytes:
         operations: Its compute operations, whose outputs are what can be kept.
         by_layers: As ``backward``, where the unit recomputes layer by layer; 0 where it cannot.
         by_layers_flops: That this repeats.
+        parameters: Of its parameters, those that train and those that do not.
+        forward_work: Of its forward pass.
+        backward_work: Of its backward pass, with what it recomputes.
+        heads_work: Of the local heads, were the module to end here, both passes.
+        auxiliary_work: The same of the auxiliary heads that read this unit's feature and no other.
+        reads_image: Whether the local heads do, were the module to end here.
     """
 
     name: str
@@ -71,6 +80,12 @@ class UnitBytes:
     operations: tuple[ComputeOperation, ...] = ()
     by_layers: int = 0
     by_layers_flops: int = 0
+    parameters: int = 0
+    forward_work: Work = NO_WORK
+    backward_work: Work = NO_WORK
+    heads_work: Work = NO_WORK
+    auxiliary_work: Work = NO_WORK
+    reads_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,10 @@ class StepBytes:
         group_size: Units that recompute together; 0 without recomputing.
         tail_gradients: Of the parameters of what ``tail_heads`` is the peak of.
         updates_per_module: Whether the gradients of a module are gone when the next one begins.
+        tail_parameters: Of all that is no unit's.
+        tail_work: Of what ``tail_heads`` is the peak of, both passes.
+        image: Of the batch's images.
+        labels: Of its label maps.
     """
 
     units: tuple[UnitBytes, ...]
@@ -95,6 +114,10 @@ class StepBytes:
     group_size: int = 0
     tail_gradients: int = 0
     updates_per_module: bool = False
+    tail_parameters: int = 0
+    tail_work: Work = NO_WORK
+    image: int = 0
+    labels: int = 0
 
 
 def flops_of(step: StepBytes) -> int:

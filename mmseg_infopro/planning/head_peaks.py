@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from ..backbones import State, UnrolledBackbone
 from ..local.feature_flow import auxiliary_heads
 from ..local_heads import head_losses
 from ..measure.dry_step import peak_beyond
+from ..measure.work import Work, WorkCounter
 from ..upstream import decode_head_losses, tree_leaves, tree_map_only
 from .unit_bytes import as_leaf
 
@@ -26,8 +27,8 @@ def peak_of_heads(
     image: Tensor,
     entry: Sequence[Tensor],
     recomputes: bool,
-) -> int:
-    """Return the peak of the local heads at a border, beyond the border's state.
+) -> tuple[int, Work]:
+    """Return the peak of the local heads at a border, beyond the border's state, and their work.
 
     Args:
         heads: At the border.
@@ -48,7 +49,7 @@ def peak_of_heads(
         ]
         _total(losses).backward()
 
-    return peak_beyond(step, _viewed(heads, [*tree_leaves(start), *border]) if recomputes else ())
+    return _measured(step, _viewed(heads, [*tree_leaves(start), *border]) if recomputes else ())
 
 
 def peak_of_tail(
@@ -57,8 +58,11 @@ def peak_of_tail(
     samples: list[SegDataSample],
     aux_heads: Sequence[int],
     recomputes: bool,
-) -> int:
-    """Return the peak of neck, decode head and some auxiliary heads, beyond the features."""
+) -> tuple[int, Work]:
+    """Return the peak of neck, decode head and some auxiliary heads, and their work.
+
+    The peak is that beyond the features.
+    """
     heads = auxiliary_heads(model)
 
     def step() -> None:
@@ -67,7 +71,13 @@ def peak_of_tail(
         losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
         _total(losses).backward()
 
-    return peak_beyond(step, _viewed(model, features) if recomputes else ())
+    return _measured(step, _viewed(model, features) if recomputes else ())
+
+
+def _measured(step: Callable[[], None], existing: Sequence[Tensor]) -> tuple[int, Work]:
+    work = WorkCounter()
+    peak = peak_beyond(step, existing, work)
+    return peak, work.forward + work.backward
 
 
 def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:

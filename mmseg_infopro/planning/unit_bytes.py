@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ..backbones import State, Unit, UnrolledBackbone, owned_parameters
 from ..measure.fake import UpperBounds
-from ..measure.tracker import MemoryTracker
+from ..measure.tracker import MemoryTracker, Watch
+from ..measure.work import Work, WorkCounter
 from ..recompute.function import recompute
 from ..recompute.offload import SMALLEST
 from ..recompute.operations import Activations, measure_activations
@@ -62,12 +63,16 @@ class Alone:
         by_layers: The same, if it recomputes layer by layer; 0 if that was not asked for.
         by_layers_flops: What that repeats.
         activations: Of it.
+        forward: The work of its forward pass.
+        backward: That of its backward pass.
     """
 
     peak: int
     by_layers: int
     by_layers_flops: int
     activations: Activations
+    forward: Work
+    backward: Work
 
 
 class UnitsAlone:
@@ -89,7 +94,8 @@ class UnitsAlone:
         if likeness not in self._known:
             start = tree_map_only(Tensor, as_leaf, state)
             run = partial(unit.apply, backbone)
-            peak, flops = _peak_and_flops(run, start, ())
+            work = WorkCounter()
+            peak, flops = _peak_and_flops(run, start, (), work)
             by_layers = repeated = 0
             if self._by_layers:
                 # Whether its output is held or made again, it is there once.
@@ -100,7 +106,9 @@ class UnitsAlone:
             for parameter in owned.values():
                 parameter.grad = None
             activations = measure_activations(run, start)
-            self._known[likeness] = Alone(peak, by_layers, repeated, activations)
+            self._known[likeness] = Alone(
+                peak, by_layers, repeated, activations, work.forward, work.backward
+            )
         return self._known[likeness]
 
 
@@ -120,10 +128,13 @@ class _Root(torch.autograd.Function):
 
 
 def _peak_and_flops(
-    run: Callable[[State], Any], state: State, existing: Iterable[Tensor]
+    run: Callable[[State], Any],
+    state: State,
+    existing: Iterable[Tensor],
+    watch: Watch | None = None,
 ) -> tuple[int, int]:
     """Return the peak beyond ``existing``, and the FLOPs, of both passes of a unit."""
-    tracker = MemoryTracker()
+    tracker = MemoryTracker(watch=watch)
     tracker.track(existing, 'existing')
     with UpperBounds(), tracker:
         outputs = [tensor for tensor in _tensors(run(state)) if tensor.requires_grad]

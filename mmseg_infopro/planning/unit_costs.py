@@ -12,7 +12,7 @@ import torch
 from mmseg.models.segmentors import EncoderDecoder
 from torch import Tensor
 
-from ..backbones import State, numbered_emits, trace_backbone
+from ..backbones import State, numbered_emits, owned_parameters, trace_backbone
 from ..backbones.residuals import apply_measuring
 from ..local.context import build_contexts
 from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
@@ -24,6 +24,7 @@ from ..local_heads.filling import takes_border
 from ..measure.dry_step import peak_beyond
 from ..measure.fake import fake_copy
 from ..measure.undrawn import kept_generators, undrawn_weights
+from ..measure.work import Work
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
 from ..recompute.operations import Activations, Saved
@@ -69,26 +70,32 @@ def measure_step(
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         features = [run.features[index] for index in sorted(run.features)]
-        tail_heads = run.peak_of_tail(features)
+        tail_heads, tail_work = run.peak_of_tail(features)
         for aux, feature in run.movable.items():
             # What it adds to other heads: their peaks do not fall together.
-            extra = run.peak_of_tail(features, aux) - tail_heads
+            peak, work = run.peak_of_tail(features, aux)
             position = run.emitting_units[feature]
             units[position] = replace(
                 units[position],
-                auxiliary=units[position].auxiliary + extra,
+                auxiliary=units[position].auxiliary + peak - tail_heads,
                 auxiliary_feature=num_bytes(tree_leaves(run.features[feature])),
+                auxiliary_work=units[position].auxiliary_work + work - tail_work,
             )
     tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in run.fixed_aux)]
     tail += [model.neck] if model.with_neck else []
+    parameters = num_bytes(model.parameters())
     return StepBytes(
         tuple(units),
         tail_heads,
-        fixed=round(shape.copies * num_bytes(model.parameters())) + num_bytes([run.image]),
+        fixed=round(shape.copies * parameters) + num_bytes([run.image]),
         copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
         tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),
         updates_per_module=updates_per_module,
+        tail_parameters=parameters - sum(unit.parameters for unit in units),
+        tail_work=tail_work,
+        image=num_bytes([run.image]),
+        labels=num_bytes(sample.gt_sem_seg.data for sample in run.samples),
     )
 
 
@@ -149,7 +156,7 @@ class _Measurement:
         self.contexts: dict[str, Any] = {}
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
-        self.head_peaks: dict[Any, int] = {}
+        self.head_costs: dict[Any, tuple[int, Work]] = {}
         # Last: training mode, which a trace sets too, freezes stages anew.
         thaw(self.model, getattr(model, 'may_thaw', ()))
 
@@ -205,6 +212,9 @@ class _Measurement:
             self.emitting_units |= dict.fromkeys(own, len(measured))
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
+            heads_peak, heads_work = (
+                self._costs_of_heads(unit.name, state, entry) if heads else (0, Work())
+            )
             gradients = gradient_bytes(backbone, unit)
             saved_bytes, small = saved.take()
             read = [feature for index, feature in own.items() if index in self.tail_reads]
@@ -216,7 +226,7 @@ class _Measurement:
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     retained=num_bytes(tree_leaves(read)),
-                    heads=self._peak_of_heads(unit.name, state, entry) if heads else 0,
+                    heads=heads_peak,
                     backward=needs.peak,
                     head_parameters=self._parameters_at(unit.name),
                     frozen=not gradients,
@@ -226,6 +236,11 @@ class _Measurement:
                     operations=activations.operations,
                     by_layers=needs.by_layers,
                     by_layers_flops=needs.by_layers_flops,
+                    parameters=num_bytes(owned_parameters(backbone, unit.owns).values()),
+                    forward_work=needs.forward,
+                    backward_work=needs.backward + _repeated(needs.forward, self.recomputed),
+                    heads_work=heads_work,
+                    reads_image=any(getattr(head, 'reads_image', False) for head in heads or ()),
                 )
             )
             if self.offloads:
@@ -233,20 +248,32 @@ class _Measurement:
             entry = border
         return measured
 
-    def _peak_of_heads(self, boundary: str, state: State, entry: Sequence[Tensor]) -> int:
+    def _costs_of_heads(
+        self, boundary: str, state: State, entry: Sequence[Tensor]
+    ) -> tuple[int, Work]:
         key = self._key(boundary)
-        if key not in self.head_peaks:
+        if key not in self.head_costs:
             heads = self.heads[key]
-            self.head_peaks[key] = peak_of_heads(
+            self.head_costs[key] = peak_of_heads(
                 heads, self.model.backbone, state, self.samples, self.image, entry, self.recomputes
             )
-        return self.head_peaks[key]
+        return self.head_costs[key]
 
-    def peak_of_tail(self, features: list[Tensor], *aux: int) -> int:
-        """Return the peak of what follows the backbone, with further auxiliary heads or without."""
+    def peak_of_tail(self, features: list[Tensor], *aux: int) -> tuple[int, Work]:
+        """Return peak and work behind the backbone, with further auxiliary heads or without."""
         heads = [*self.fixed_aux, *aux]
         return peak_of_tail(self.model, features, self.samples, heads, self.recomputes)
 
 
 def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:
     return activations.kept_bytes(cast(Saved, recomputed)) if recomputed in GROUP_SIZES else 0
+
+
+def _repeated(forward: Work, recomputed: Recompute) -> Work:
+    """Return the work of a unit's forward pass that its backward pass does again.
+
+    Of ``'auto'`` that is not known yet.
+    """
+    if recomputed == 'cheap':
+        return Work(0, forward.moved)
+    return forward if recomputed == 'units' else Work()

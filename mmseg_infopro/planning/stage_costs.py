@@ -1,0 +1,96 @@
+"""What one process of a pipeline costs: the part of a measured step that is its own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import accumulate
+
+from ..measure.work import Work
+from .boundaries import SegmentCosts
+from .costs import NO_WORK, StepBytes
+from .device import Device
+from .simulation.stages import Stage
+
+
+class StageCosts:
+    """The costs of ``units[start:end]`` on a device of their own.
+
+    Args:
+        step: The measured step.
+        device: That the stages run on.
+        accumulates: Whether gradients of earlier batches are there all the time, and so in no peak.
+    """
+
+    def __init__(self, step: StepBytes, device: Device, accumulates: bool = False) -> None:
+        self.step, self.device = step, device
+        self.stage = cache(self._stage)
+        alone = replace(step, fixed=0, updates_per_module=True)
+        if accumulates:
+            alone = replace(alone, units=tuple(replace(unit, gradients=0) for unit in step.units))
+        self._peaks = SegmentCosts(alone)
+        self._retained = list(accumulate((unit.retained for unit in step.units), initial=0))
+
+    def partition(self, boundaries: Sequence[str]) -> list[Stage]:
+        """Return the stages between some boundaries."""
+        names = [unit.name for unit in self.step.units]
+        ends = [names.index(boundary) + 1 for boundary in boundaries] + [len(names)]
+        return [self.stage(*span) for span in zip([0, *ends], ends, strict=False)]
+
+    def trains(self, start: int, end: int) -> bool:
+        """Return whether anything of some units does: a stage of others would have no loss."""
+        return end == len(self.step.units) or not all(
+            unit.frozen for unit in self.step.units[start:end]
+        )
+
+    def _stage(self, start: int, end: int) -> Stage:
+        step, units = self.step, self.step.units[start:end]
+        is_tail, last = end == len(self.step.units), self.step.units[end - 1]
+        trained = sum(unit.gradients for unit in units)
+        frozen = sum(unit.parameters for unit in units) - trained
+        heads = step.tail_parameters if is_tail else last.head_parameters
+        head_gradients = step.tail_gradients if is_tail else last.head_parameters
+        reads_image = start == 0 or (last.reads_image and not is_tail)
+        received = self.border_bytes(start)
+        forward = _total(unit.forward_work for unit in units)
+        backward = _total(unit.backward_work + unit.auxiliary_work for unit in units)
+        backward += step.tail_work if is_tail else last.heads_work
+        updated = trained + head_gradients
+        return Stage(
+            forward=self.device.seconds(forward),
+            backward=self.device.seconds(backward),
+            update=self.device.seconds(_update_work(updated, step.copies)),
+            border_bytes=0 if is_tail else self.border_bytes(end),
+            gradient_bytes=updated,
+            fixed_bytes=round(step.copies * (trained + heads))
+            + frozen
+            + step.labels
+            + (step.image if reads_image else 0),
+            saved_bytes=received
+            + sum(unit.saved for unit in units)
+            + (step.tail_heads if is_tail else 0),
+            peak_bytes=self._peaks.peak(start, end),
+        )
+
+    def border_bytes(self, end: int) -> int:
+        """Return what passes the border behind some units, or of the images before all of them.
+
+        Features that a later stage reads ride along.
+        """
+        return self.step.units[end - 1].state + self._retained[end] if end else self.step.image
+
+
+def end_to_end(step: StepBytes) -> StepBytes:
+    """Return a step without local heads."""
+    none = dict(heads=0, head_parameters=0, heads_work=NO_WORK, context=0, reads_image=False)
+    return replace(step, units=tuple(replace(unit, **none) for unit in step.units))  # type: ignore[arg-type]
+
+
+def _total(works: Iterable[Work]) -> Work:
+    return sum(works, NO_WORK)
+
+
+def _update_work(num_bytes: int, copies: float) -> Work:
+    """Return an optimizer's work: it reads gradients, and reads and writes what else is kept."""
+    return Work(0, round((1 + 2 * copies) * num_bytes))

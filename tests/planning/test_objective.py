@@ -1,0 +1,135 @@
+"""Partitions for a pipeline, against brute force over all boundaries."""
+
+import random
+from itertools import combinations, pairwise
+
+import pytest
+
+from mmseg_infopro.measure.work import Work
+from mmseg_infopro.planning.boundaries import TOLERANCE, plan_boundaries
+from mmseg_infopro.planning.costs import StepBytes, UnitBytes
+from mmseg_infopro.planning.device import Device
+from mmseg_infopro.planning.objective import ShortestStage, SmallestPeak
+
+DEVICE = Device('', flops_per_second=4.0, bytes_per_second=2.0)
+NUM_UNITS = 7
+
+
+def random_step(seed: int) -> StepBytes:
+    draw = random.Random(seed).randrange
+
+    def work() -> Work:
+        return Work(draw(100), draw(50))
+
+    units = tuple(
+        UnitBytes(
+            f'unit{i}',
+            saved=draw(1, 100),
+            state=draw(20),
+            gradients=0 if i < seed % 3 else draw(1, 10),
+            parameters=10,
+            retained=draw(15),
+            heads=draw(60),
+            backward=draw(150),
+            head_parameters=draw(25),
+            frozen=i < seed % 3,
+            forward_work=work(),
+            backward_work=work(),
+            heads_work=work(),
+            auxiliary_work=work(),
+            reads_image=bool(draw(2)),
+        )
+        for i in range(NUM_UNITS)
+    )
+    return StepBytes(
+        units,
+        tail_heads=draw(80),
+        copies=2,
+        tail_gradients=9,
+        tail_parameters=9,
+        tail_work=work(),
+        image=draw(30),
+        labels=draw(10),
+    )
+
+
+def seconds_by_hand(step: StepBytes, start: int, end: int) -> float:
+    units, is_tail = step.units[start:end], end == NUM_UNITS
+    if not is_tail and all(unit.frozen for unit in units):
+        return float('inf')
+    works = [work for u in units for work in (u.forward_work, u.backward_work, u.auxiliary_work)]
+    works.append(step.tail_work if is_tail else units[-1].heads_work)
+    trained = sum(u.gradients for u in units)
+    trained += step.tail_gradients if is_tail else units[-1].head_parameters
+    moved = sum(work.moved for work in works) + 5 * trained  # gradients; two copies, both ways
+    return sum(work.flops for work in works) / 4.0 + moved / 2.0
+
+
+def peak_by_hand(step: StepBytes, start: int, end: int) -> int:
+    """Go through the step of one process, and note what is alive."""
+    units, is_tail = step.units[start:end], end == NUM_UNITS
+    retained = sum(unit.retained for unit in step.units[:start])
+    received = step.units[start - 1].state + retained if start else 0
+    sent = 0 if is_tail else units[-1].state + sum(u.retained for u in step.units[:end])
+    heads = step.tail_parameters if is_tail else units[-1].head_parameters
+    alive = sum(2 * u.gradients + (u.parameters - u.gradients) for u in units) + 2 * heads
+    alive += step.labels + 2 * received + 2 * sent  # one arrives, two wait
+    alive += step.image if start == 0 or (units[-1].reads_image and not is_tail) else 0
+    saved = sum(unit.saved for unit in units)
+    peak = saved + (
+        step.tail_heads if is_tail else 0 if all(u.frozen for u in units) else units[-1].heads
+    )
+    gradients = 0
+    for unit in reversed(units):
+        saved -= unit.saved
+        peak = max(peak, saved + gradients + unit.backward)
+        gradients += unit.gradients
+    return alive + peak
+
+
+@pytest.mark.parametrize('num_modules', [2, 3, 5])
+@pytest.mark.parametrize('seed', range(12))
+@pytest.mark.parametrize('capped', [False, True])
+def test_the_longest_stage_is_the_shortest_of_all_partitions(seed, num_modules, capped):
+    step = random_step(seed)
+    spans = [
+        list(pairwise((0, *cuts, NUM_UNITS)))
+        for cuts in combinations(range(1, NUM_UNITS), num_modules - 1)
+    ]
+    peaks = [max(peak_by_hand(step, *span) for span in partition) for partition in spans]
+    cap = sorted(peaks)[len(peaks) // 3] if capped else None
+    fitting = [s for s, peak in zip(spans, peaks, strict=True) if cap is None or peak <= cap]
+    longest = {
+        tuple(start for start, _ in partition[1:]): max(
+            seconds_by_hand(step, *s) for s in partition
+        )
+        for partition in fitting
+    }
+    best = min(longest.values())
+    plan = ShortestStage(DEVICE, cap=cap).plan(step, num_modules)
+    if best == float('inf'):
+        assert plan is None
+        return
+    limit = best * (1 + TOLERANCE)
+    latest = max(cuts for cuts, value in longest.items() if value <= limit)
+    assert plan == [f'unit{cut - 1}' for cut in latest]
+
+
+def test_nothing_fits_a_cap_that_is_too_small():
+    assert ShortestStage(DEVICE, cap=10).plan(random_step(0), 3) is None
+
+
+def test_bytes_count_on_a_slow_memory_and_flops_on_a_fast_one():
+    units = [
+        UnitBytes(f'unit{i}', 1, gradients=1, forward_work=Work(100 * i, 100)) for i in range(6)
+    ]
+    step = StepBytes(tuple(units))
+    slow_memory = ShortestStage(Device('', 1e9, 1.0))
+    fast_memory = ShortestStage(Device('', 1.0, 1e9))
+    assert slow_memory.plan(step, 2) == ['unit2']  # halves by number
+    assert fast_memory.plan(step, 2) == ['unit3']  # 0 + 1 + 2 + 3 against 4 + 5
+
+
+def test_one_process_is_judged_by_its_peak():
+    step = random_step(3)
+    assert SmallestPeak().plan(step, 3) == plan_boundaries(step, 3)
