@@ -21,6 +21,7 @@ TOOLS = {
     'test': ('test', 'evaluate a checkpoint'),
     'export': ('export', 'write a plain mmsegmentation checkpoint and config'),
     'benchmark': ('benchmark', 'compare ways to train: memory, compute, time'),
+    'pipeline': ('pipeline', 'simulate local modules on several devices'),
     'study': ('study', 'train a grid of ways and seeds, and say what differs'),
     'probe': ('probe', 'show what each unit of a trained network knows'),
     'gpu-report': ('gpu_report', 'measure on a GPU what was predicted'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .events import Task, run_tasks
 from .links import Link
@@ -17,14 +18,19 @@ def local_pipeline(
     batch_size: int,
     link: Link,
     in_flight: int = 2,
+    num_replicas: int = 1,
+    update_interval: int = 1,
 ) -> Outcome:
     """Simulate local modules on devices of their own.
 
     Args:
         stages: One a device, for one batch.
         batch_size: Images.
-        link: Between neighbours.
+        link: Between neighbours, and between replicas of a stage.
         in_flight: Batches between two neighbours that the second one has not begun with, at most.
+        num_replicas: Pipelines side by side; each stage averages its gradients with its replicas.
+        update_interval: Batches whose gradients add up; the update, and what it waits for, counts
+            with this share of its time.
 
     Raises:
         ValueError: ``in_flight`` is less than 1.
@@ -33,11 +39,16 @@ def local_pipeline(
         raise ValueError(f'in_flight must be at least 1, got {in_flight}')
     first = (in_flight + 1) * len(stages)
     last = first + NUM_BATCHES
-    spans = run_tasks(_tasks(stages, link, in_flight, num_batches=last + first))
+    averages = [
+        link.all_reduce_seconds(stage.gradient_bytes, num_replicas) / update_interval
+        for stage in stages
+    ]
+    own = [replace(stage, update=stage.update / update_interval) for stage in stages]
+    spans = run_tasks(_tasks(own, averages, link, in_flight, num_batches=last + first))
     ends = [spans['update', len(stages) - 1, batch].end for batch in (first, last)]
     return Outcome(
-        'local pipeline',
-        batch_size * (last - first) / (ends[1] - ends[0]),
+        f'local {len(stages)} x {num_replicas}',
+        num_replicas * batch_size * (last - first) / (ends[1] - ends[0]),
         busy_share(spans, range(len(stages)), *ends),
         stage_peaks(stages, in_flight),
         spans,
@@ -69,7 +80,13 @@ def border_bytes_alive(received: int, sent: int, in_flight: int) -> int:
     return received + in_flight * sent
 
 
-def _tasks(stages: Sequence[Stage], link: Link, in_flight: int, num_batches: int) -> Iterator[Task]:
+def _tasks(
+    stages: Sequence[Stage],
+    averages: Sequence[float],
+    link: Link,
+    in_flight: int,
+    num_batches: int,
+) -> Iterator[Task]:
     for batch in range(num_batches):
         for k, stage in enumerate(stages):
             arrived = (('send', k - 1, batch),) if k else ()
@@ -83,4 +100,5 @@ def _tasks(stages: Sequence[Stage], link: Link, in_flight: int, num_batches: int
                 after = (('forward', k, batch),)
                 yield Task(('send', k, batch), ('link', k), seconds, after, link.latency)
             yield Task(('backward', k, batch), k, stage.backward)
-            yield Task(('update', k, batch), k, stage.update)
+            yield Task(('average', k, batch), ('ring', k), averages[k], (('backward', k, batch),))
+            yield Task(('update', k, batch), k, stage.update, (('average', k, batch),))

@@ -106,6 +106,15 @@ def test_a_fast_first_stage_runs_ahead_by_the_batches_in_flight_and_no_more(in_f
     assert max(ahead) == in_flight
 
 
+def test_replicas_add_up_and_wait_for_their_averages():
+    link = Link('', 100.0)
+    stage = Stage(1.0, 2.0, 0.5, gradient_bytes=300)
+    outcome = local_pipeline([stage] * 2, 4, link, num_replicas=3, update_interval=2)
+    waiting = link.all_reduce_seconds(300, 3) / 2
+    assert outcome.images_per_second == pytest.approx(3 * 4 / (3.0 + 0.5 / 2 + waiting))
+    assert outcome.scheme == 'local 2 x 3'
+
+
 def test_a_slow_link_is_a_stage_too():
     link = Link('', 100.0, latency=0.5)
     outcome = local_pipeline(stages(3, 3, border_bytes=700), 1, link)
