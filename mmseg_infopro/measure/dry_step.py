@@ -123,8 +123,8 @@ def dry_steps(
     prepare(fake_model)
     steps: list[DryStep] = []
     with mode, gpu_rules(), kept_generators(), UpperBounds():
-        optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
-        state = _make_state(optim_wrapper)
+        optim_wrapper = fake_optim_wrapper(fake_model, optim_wrapper_cfg)
+        state = make_state(optim_wrapper)
         tracker = MemoryTracker(lambda: getattr(fake_model, 'running_module', None), watch)
         tracker.track(fake_model.buffers(), 'buffers')
         tracker.track(fake_model.parameters(), 'parameters')
@@ -140,11 +140,11 @@ def dry_steps(
                     for _ in range(optim_wrapper_cfg.get('accumulative_counts', 1)):
                         fake_model.train_step(batch, optim_wrapper)
                 unused = [tensors for p, tensors in state.items() if p not in trained]
-                steps.append(_measured(tracker, sum(t.nbytes for t in chain(*unused)), kind))
+                steps.append(measured_step(tracker, sum(t.nbytes for t in chain(*unused)), kind))
     return steps
 
 
-def _make_state(optim_wrapper: OptimWrapper) -> dict[Parameter, list[torch.Tensor]]:
+def make_state(optim_wrapper: OptimWrapper) -> dict[Parameter, list[torch.Tensor]]:
     """Return what the optimizer keeps of each parameter, made by an update."""
     optimizer = optim_wrapper.optimizer
     for group in optimizer.param_groups:
@@ -159,7 +159,7 @@ def _make_state(optim_wrapper: OptimWrapper) -> dict[Parameter, list[torch.Tenso
     }
 
 
-def _measured(tracker: MemoryTracker, unused: int, kind: str) -> DryStep:
+def measured_step(tracker: MemoryTracker, unused: int, kind: str) -> DryStep:
     """Return a step.
 
     Args:
@@ -194,7 +194,7 @@ def dry_step_gradients(
     fake_model.train()
     names: set[str] = set()
     with mode, UpperBounds():
-        optim_wrapper = _fake_optim_wrapper(fake_model, optim_wrapper_cfg)
+        optim_wrapper = fake_optim_wrapper(fake_model, optim_wrapper_cfg)
         for name, parameter in fake_model.named_parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(lambda _, name=name: names.add(name))
@@ -202,7 +202,8 @@ def dry_step_gradients(
     return names
 
 
-def _fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> OptimWrapper:
+def fake_optim_wrapper(model: BaseModel, optim_wrapper_cfg: ConfigDict) -> OptimWrapper:
+    """Build a config's ``optim_wrapper`` for a fake model, to update it as on a GPU."""
     with _silence():
         wrapper_cfg = with_dry_optimizer(without_accelerator(optim_wrapper_cfg))
         optim_wrapper = build_optim_wrapper(model, wrapper_cfg)

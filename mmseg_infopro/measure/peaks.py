@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class DryStep:
         position = max(range(len(self.timeline)), key=self.timeline.__getitem__)
         ran = any(module is not None for module in self.modules[:position])
         return ran and self.modules[position] is None
+
+    def with_more(self, num_bytes: int) -> DryStep:
+        """Return the step with more activations, which are alive all the time."""
+        peak = replace(self.peak, total=self.peak.total + num_bytes)
+        timeline = tuple(alive + num_bytes for alive in self.timeline)
+        return replace(self, peak=peak, timeline=timeline)
 
     def module_peaks(self) -> dict[int, int]:
         """Return the peak of each local module, in order."""

@@ -103,6 +103,7 @@ class StepBytes:
         updates_per_module: Whether the gradients of a module are gone when the next one begins.
         tail_parameters: Of all that is no unit's.
         tail_work: Of what ``tail_heads`` is the peak of, both passes.
+        tail_saved: What that keeps for its backward pass.
         image: Of the batch's images.
         labels: Of its label maps.
     """
@@ -116,6 +117,7 @@ class StepBytes:
     updates_per_module: bool = False
     tail_parameters: int = 0
     tail_work: Work = NO_WORK
+    tail_saved: int = 0
     image: int = 0
     labels: int = 0
 

@@ -14,9 +14,10 @@ from ..backbones import State, UnrolledBackbone
 from ..local.feature_flow import auxiliary_heads
 from ..local_heads import head_losses
 from ..measure.dry_step import peak_beyond
+from ..measure.fake import UpperBounds
 from ..measure.work import Work, WorkCounter
 from ..upstream import decode_head_losses, tree_leaves, tree_map_only
-from .unit_bytes import as_leaf
+from .unit_bytes import SavedBytes, as_leaf
 
 
 def peak_of_heads(
@@ -63,15 +64,40 @@ def peak_of_tail(
 
     The peak is that beyond the features.
     """
-    heads = auxiliary_heads(model)
 
     def step() -> None:
-        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
-        losses = [decode_head_losses(model, inputs, samples)]
-        losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
-        _total(losses).backward()
+        _tail_loss(model, features, samples, aux_heads).backward()
 
     return _measured(step, _viewed(model, features) if recomputes else ())
+
+
+def saved_by_tail(
+    model: EncoderDecoder,
+    features: list[Tensor],
+    samples: list[SegDataSample],
+    aux_heads: Sequence[int],
+) -> int:
+    """Return the bytes that neck, decode head and some auxiliary heads keep for a backward pass.
+
+    Features are not among them: the units' own bytes hold them.
+    """
+    saved = SavedBytes([*model.parameters(), *model.buffers(), *features])
+    with UpperBounds(), saved:
+        _tail_loss(model, features, samples, aux_heads)
+    return saved.take()[0]
+
+
+def _tail_loss(
+    model: EncoderDecoder,
+    features: list[Tensor],
+    samples: list[SegDataSample],
+    aux_heads: Sequence[int],
+) -> Tensor:
+    heads = auxiliary_heads(model)
+    inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
+    losses = [decode_head_losses(model, inputs, samples)]
+    losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
+    return _total(losses)
 
 
 def _measured(step: Callable[[], None], existing: Sequence[Tensor]) -> tuple[int, Work]:

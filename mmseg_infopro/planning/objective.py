@@ -84,8 +84,7 @@ class ShortestStage:
 def stage_peak(costs: StageCosts, start: int, end: int, in_flight: int) -> int:
     """Return the peak of a process that trains ``units[start:end]``, borders in flight included."""
     stage = costs.stage(start, end)
-    received = costs.border_bytes(start) if start else 0
-    borders = border_bytes_alive(received, stage.border_bytes, in_flight)
+    borders = border_bytes_alive(stage.border_bytes, in_flight)
     return stage.fixed_bytes + stage.peak_bytes + borders
 
 

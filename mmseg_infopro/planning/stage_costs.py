@@ -69,7 +69,7 @@ class StageCosts:
             + (step.image if reads_image else 0),
             saved_bytes=received
             + sum(unit.saved for unit in units)
-            + (step.tail_heads if is_tail else 0),
+            + (step.tail_saved if is_tail else 0),
             peak_bytes=self._peaks.peak(start, end),
         )
 

@@ -22,13 +22,16 @@ from .costs import UnitBytes
 
 
 class SavedBytes:
-    """Context that counts the storages that autograd saves, each once, parameters apart."""
+    """Context that counts the storages that autograd saves, each once.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        apart: Tensors that do not count, as parameters.
+    """
+
+    def __init__(self, apart: Iterable[Tensor]) -> None:
         # The storages are kept, so that no address is used twice.
         self.known = {
-            storage_id(tensor.untyped_storage()): tensor.untyped_storage()
-            for tensor in (*model.parameters(), *model.buffers())
+            storage_id(tensor.untyped_storage()): tensor.untyped_storage() for tensor in apart
         }
         self.num_bytes = self.small_bytes = 0
 

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
-import torch
 from mmseg.models.segmentors import EncoderDecoder
-from torch import Tensor
 
-from ..backbones import State, numbered_emits, owned_parameters, trace_backbone
-from ..backbones.residuals import apply_measuring
-from ..local.context import build_contexts
-from ..local.feature_flow import auxiliary_heads, features_read, neck_and_heads
-from ..local.thaw import thaw
-from ..local_heads.border import borders_of
-from ..local_heads.bounded_loss import bound_losses
-from ..local_heads.building import build_local_heads
-from ..local_heads.filling import takes_border
-from ..measure.dry_step import peak_beyond
-from ..measure.fake import fake_copy
-from ..measure.undrawn import kept_generators, undrawn_weights
-from ..measure.work import Work
+from ..local.feature_flow import auxiliary_heads
+from ..measure.undrawn import kept_generators
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
-from ..recompute.operations import Activations, Saved
-from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
-from .batch import StepShape, training_batch
-from .costs import StepBytes, UnitBytes
-from .head_peaks import peak_of_heads, peak_of_tail
+from ..upstream import tree_leaves
+from .batch import StepShape
+from .costs import StepBytes
+from .head_peaks import saved_by_tail
 from .unit_bytes import (
-    SavedBytes,
-    UnitsAlone,
-    as_leaf,
-    gradient_bytes,
     num_bytes,
-    offloaded,
     trained_bytes,
 )
+from .unit_measurement import UnitMeasurement
 
 
 def measure_step(
@@ -65,12 +45,13 @@ def measure_step(
         context_cfg: ``local.context``.
         offloads: Whether what all modules save waits on the host.
     """
-    run = _Measurement(model, head_cfgs, head_defaults, shape, recomputed, offloads)
+    run = UnitMeasurement(model, head_cfgs, head_defaults, shape, recomputed, offloads)
     run.add_contexts(context_cfg, head_defaults)
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         features = [run.features[index] for index in sorted(run.features)]
         tail_heads, tail_work = run.peak_of_tail(features)
+        tail_saved = saved_by_tail(run.model, features, run.samples, run.fixed_aux)
         for aux, feature in run.movable.items():
             # What it adds to other heads: their peaks do not fall together.
             peak, work = run.peak_of_tail(features, aux)
@@ -94,186 +75,7 @@ def measure_step(
         updates_per_module=updates_per_module,
         tail_parameters=parameters - sum(unit.parameters for unit in units),
         tail_work=tail_work,
+        tail_saved=tail_saved,
         image=num_bytes([run.image]),
         labels=num_bytes(sample.gt_sem_seg.data for sample in run.samples),
     )
-
-
-class _Measurement:
-    """Fake copies of a model and of local heads for all of its borders, and a run of its units.
-
-    Args:
-        model, head_cfgs, head_defaults, shape, recomputed, offloads: As for :func:`measure_step`.
-
-    Attributes:
-        movable: Auxiliary heads that read one feature, and which: they train in its module.
-        fixed_aux: The others, which are taken for the tail's.
-        features: Those that were emitted, by index.
-        measures: Whether a head asks how large residual branches are.
-        emitting_units: The positions of the units that emitted them.
-    """
-
-    def __init__(
-        self,
-        model: EncoderDecoder,
-        head_cfgs: Sequence[Mapping[str, Any]],
-        head_defaults: Mapping[str, Any],
-        shape: StepShape,
-        recomputed: Recompute,
-        offloads: bool,
-    ) -> None:
-        self.recomputed, self.offloads = recomputed, offloads
-        self.mode = FakeTensorMode()
-        self.model = fake_copy(model, self.mode)
-        bound_losses(self.model, source=model)
-        self.model.train()
-        self.trace = trace_backbone(self.model.backbone, shape.in_channels)
-        self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)
-        self.movable = {
-            i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1
-        }
-        self.fixed_aux = [i for i in range(len(aux_reads)) if i not in self.movable]
-        names = [unit.name for unit in model.backbone.units()][:-1]
-        borders = borders_of(model.backbone, self.trace, names, shape.in_channels, planned=False)
-        self.apart = takes_border(head_cfgs)
-        self.heads = {}
-        for key, border in {self._key(item.boundary): item for item in borders}.items():
-            with undrawn_weights():
-                built = build_local_heads(head_cfgs, border, head_defaults)
-            bound_losses(built)
-            self.heads[key] = fake_copy(built, self.mode)  # real ones of one border at a time
-        self.measures = any(
-            getattr(head, 'reads_residuals', False)
-            for heads in self.heads.values()
-            for head in heads
-        )
-        self.recomputes = recomputed != 'none'
-        run_after = [*self.heads.values(), *neck_and_heads(self.model)]
-        self.recomputed_heads = run_after if self.recomputes else []
-        with self.mode:
-            self.samples = training_batch(shape)['data_samples']
-            self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
-        self.contexts: dict[str, Any] = {}
-        self.features: dict[int, Tensor] = {}
-        self.emitting_units: dict[int, int] = {}
-        self.head_costs: dict[Any, tuple[int, Work]] = {}
-        # Last: training mode, which a trace sets too, freezes stages anew.
-        thaw(self.model, getattr(model, 'may_thaw', ()))
-
-    def add_contexts(self, cfg: Mapping[str, Any] | None, defaults: Mapping[str, Any]) -> None:
-        """Measure contexts behind every unit, as if each one before were a module of its own."""
-        names, states = list(self.trace.states)[:-1], self.trace.states
-        backbone = type(self.model.backbone).__name__
-        for before, name in pairwise(names):
-            entries = [states[''], states[before], states[name]]
-            built = build_contexts(cfg, entries, [(2, name)], defaults, backbone)
-            for context in built.values():
-                self.contexts[name] = fake_copy(context, self.mode)
-
-    def _bytes_of_context(self, name: str, before: Any, state: Any) -> int:
-        """Return what a context holds in a module that begins behind a unit."""
-        if name not in self.contexts:
-            return 0
-        context = self.contexts[name]
-        kept = [self.image, before][2 - min(2, context.history) :]
-        start = tree_map_only(Tensor, as_leaf, state)
-        there = [leaf for leaf in tree_leaves([state, kept]) if isinstance(leaf, Tensor)]
-        peak = peak_beyond(lambda: context(start, self.image, kept), there)
-        return peak + context.history * num_bytes(tree_leaves(before))
-
-    def _parameters_at(self, name: str) -> int:
-        """Return the bytes of the parameters of local heads and context behind a unit."""
-        context = self.contexts.get(name)
-        heads = self.heads.get(self._key(name))  # the last unit ends the tail
-        return sum(num_bytes(part.parameters()) for part in (heads, context) if part is not None)
-
-    def _key(self, boundary: str) -> Any:
-        """Return what borders with equal heads have in common."""
-        return boundary if self.apart else self.trace.borders[boundary]
-
-    def units(self) -> list[UnitBytes]:
-        """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
-        backbone, state = self.model.backbone, self.image
-        saved, alone = SavedBytes(self.model), UnitsAlone(self.recomputed == 'auto')
-        measured: list[UnitBytes] = []
-        entry = [self.image]
-        units = backbone.units()
-        for unit, emits in zip(units, numbered_emits(units), strict=True):
-            # Of the units that the tail will have, too, which no head asks about.
-            run = partial(apply_measuring, unit) if self.measures else unit.apply
-            needs = alone.measure(backbone, replace(unit, apply=run), state)
-            activations = needs.activations
-            before = state
-            with saved:
-                left: Any = run(backbone, state)
-            state = left[0] if self.measures else left
-            own = {index: emit.apply(backbone, state) for index, emit in emits}
-            self.features |= tree_map_only(Tensor, as_leaf, own)
-            self.emitting_units |= dict.fromkeys(own, len(measured))
-            border = backbone.border_features(state)
-            heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
-            heads_peak, heads_work = (
-                self._costs_of_heads(unit.name, state, entry) if heads else (0, Work())
-            )
-            gradients = gradient_bytes(backbone, unit)
-            saved_bytes, small = saved.take()
-            read = [feature for index, feature in own.items() if index in self.tail_reads]
-            measured.append(
-                UnitBytes(
-                    unit.name,
-                    saved=saved_bytes,
-                    state=num_bytes(tree_leaves(state)),
-                    context=self._bytes_of_context(unit.name, before, state),
-                    gradients=gradients,
-                    retained=num_bytes(tree_leaves(read)),
-                    heads=heads_peak,
-                    backward=needs.peak,
-                    head_parameters=self._parameters_at(unit.name),
-                    frozen=not gradients,
-                    kept=_kept_bytes(activations, self.recomputed),
-                    ends_group=bool(unit.emits),
-                    inside=activations.saved_bytes,
-                    operations=activations.operations,
-                    by_layers=needs.by_layers,
-                    by_layers_flops=needs.by_layers_flops,
-                    parameters=num_bytes(owned_parameters(backbone, unit.owns).values()),
-                    forward_work=needs.forward,
-                    backward_work=needs.backward + _repeated(needs.forward, self.recomputed),
-                    heads_work=heads_work,
-                    reads_image=any(getattr(head, 'reads_image', False) for head in heads or ()),
-                )
-            )
-            if self.offloads:
-                measured[-1] = offloaded(measured[-1], small, self.recomputes)
-            entry = border
-        return measured
-
-    def _costs_of_heads(
-        self, boundary: str, state: State, entry: Sequence[Tensor]
-    ) -> tuple[int, Work]:
-        key = self._key(boundary)
-        if key not in self.head_costs:
-            heads = self.heads[key]
-            self.head_costs[key] = peak_of_heads(
-                heads, self.model.backbone, state, self.samples, self.image, entry, self.recomputes
-            )
-        return self.head_costs[key]
-
-    def peak_of_tail(self, features: list[Tensor], *aux: int) -> tuple[int, Work]:
-        """Return peak and work behind the backbone, with further auxiliary heads or without."""
-        heads = [*self.fixed_aux, *aux]
-        return peak_of_tail(self.model, features, self.samples, heads, self.recomputes)
-
-
-def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:
-    return activations.kept_bytes(cast(Saved, recomputed)) if recomputed in GROUP_SIZES else 0
-
-
-def _repeated(forward: Work, recomputed: Recompute) -> Work:
-    """Return the work of a unit's forward pass that its backward pass does again.
-
-    Of ``'auto'`` that is not known yet.
-    """
-    if recomputed == 'cheap':
-        return Work(0, forward.moved)
-    return forward if recomputed == 'units' else Work()

@@ -73,7 +73,7 @@ def peak_by_hand(step: StepBytes, start: int, end: int) -> int:
     sent = 0 if is_tail else units[-1].state + sum(u.retained for u in step.units[:end])
     heads = step.tail_parameters if is_tail else units[-1].head_parameters
     alive = sum(2 * u.gradients + (u.parameters - u.gradients) for u in units) + 2 * heads
-    alive += step.labels + 2 * received + 2 * sent  # one arrives, two wait
+    alive += step.labels + received + 2 * sent  # two are on their way
     alive += step.image if start == 0 or (units[-1].reads_image and not is_tail) else 0
     saved = sum(unit.saved for unit in units)
     peak = saved + (

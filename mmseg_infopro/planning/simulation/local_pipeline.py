@@ -27,7 +27,8 @@ def local_pipeline(
         stages: One a device, for one batch.
         batch_size: Images.
         link: Between neighbours, and between replicas of a stage.
-        in_flight: Batches between two neighbours that the second one has not begun with, at most.
+        in_flight: Borders on their way between two neighbours at most; one begins to travel when
+            the second neighbour is ready for it.
         num_replicas: Pipelines side by side; each stage averages its gradients with its replicas.
         update_interval: Batches whose gradients add up; the update, and what it waits for, counts
             with this share of its time.
@@ -56,28 +57,26 @@ def local_pipeline(
 
 
 def stage_peaks(stages: Sequence[Stage], in_flight: int) -> tuple[int, ...]:
-    """Return the peak of each process: its module, and borders on their way to and from it.
+    """Return the peak of each process: its module, and borders on their way from it.
 
     Args:
         stages: One a process.
         in_flight: As for :func:`local_pipeline`.
     """
-    borders = [stage.border_bytes for stage in stages[:-1]]
     return tuple(
-        stage.fixed_bytes + stage.peak_bytes + border_bytes_alive(received, sent, in_flight)
-        for stage, received, sent in zip(stages, [0, *borders], [*borders, 0], strict=True)
+        stage.fixed_bytes + stage.peak_bytes + border_bytes_alive(stage.border_bytes, in_flight)
+        for stage in stages
     )
 
 
-def border_bytes_alive(received: int, sent: int, in_flight: int) -> int:
+def border_bytes_alive(sent: int, in_flight: int) -> int:
     """Return the bytes of borders that a process holds besides those that it trains on.
 
     Args:
-        received: Of a border that it starts from: the next one may arrive meanwhile.
-        sent: Of one that it passes on; each waits until the next process has taken it.
+        sent: Of one that it passes on; each waits until the next process has it.
         in_flight: As for :func:`local_pipeline`.
     """
-    return received + in_flight * sent
+    return in_flight * sent
 
 
 def _tasks(
@@ -87,18 +86,24 @@ def _tasks(
     in_flight: int,
     num_batches: int,
 ) -> Iterator[Task]:
+    last = len(stages) - 1
     for batch in range(num_batches):
         for k, stage in enumerate(stages):
-            arrived = (('send', k - 1, batch),) if k else ()
-            yield Task(('take', k, batch), k, 0.0, arrived)
-            # A border more would not fit between the two.
-            late = batch >= in_flight and k + 1 < len(stages)
-            room = (('take', k + 1, batch - in_flight),) if late else ()
-            yield Task(('forward', k, batch), k, stage.forward, room)
-            if k + 1 < len(stages):
-                seconds = link.seconds(stage.border_bytes)
-                after = (('forward', k, batch),)
-                yield Task(('send', k, batch), ('link', k), seconds, after, link.latency)
+            if k:
+                yield Task(('ask', k, batch), k, 0.0)
+                yield Task(('take', k, batch), k, 0.0, (('send', k - 1, batch),))
+            yield Task(('forward', k, batch), k, stage.forward)
+            if k < last:
+                # No more than these are on their way.
+                earlier = (('send', k, batch - in_flight),) if batch >= in_flight else ()
+                yield Task(('hand on', k, batch), k, 0.0, earlier)
+                yield Task(
+                    ('send', k, batch),
+                    ('link', k),
+                    link.seconds(stage.border_bytes),
+                    (('hand on', k, batch), ('ask', k + 1, batch)),
+                    link.latency,
+                )
             yield Task(('backward', k, batch), k, stage.backward)
             yield Task(('average', k, batch), ('ring', k), averages[k], (('backward', k, batch),))
             yield Task(('update', k, batch), k, stage.update, (('average', k, batch),))

@@ -1,0 +1,72 @@
+"""What each process of a pipeline needs, against the step of one process and by hand."""
+
+from functools import partial
+
+import pytest
+from mmengine.config import ConfigDict
+
+from mmseg_infopro.config.stage_steps import dry_stage_steps, reads_image
+from mmseg_infopro.measure.dry_step import dry_step
+from mmseg_infopro.measure.work import WorkCounter
+from tests.models import HEADS, batch, build, model_config
+
+SGD = ConfigDict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
+BOUNDARIES = ['layer1.1', 'layer3.0']
+IMAGE = 2 * 3 * 64 * 64
+
+
+def steps_of(model, in_flight=2, wrapper=SGD, **kwargs):
+    return dry_stage_steps(model, wrapper, partial(batch, 64), in_flight, **kwargs)
+
+
+@pytest.fixture
+def model():
+    return build(model_config(local=dict(boundaries=BOUNDARIES)))
+
+
+def test_the_processes_share_the_step_of_one(model):
+    whole, stages = dry_step(model, SGD, partial(batch, 64)), steps_of(model)
+    assert [stage.kind for stage in stages] == ['process 0', 'process 1', 'process 2']
+    assert sum(stage.flops for stage in stages) == whole.flops
+    for part in ('parameters', 'optimizer_state'):
+        assert sum(getattr(stage.peak, part) for stage in stages) == getattr(whole.peak, part)
+    assert max(stage.peak.total for stage in stages) < whole.peak.total
+    assert [set(stage.modules) - {None} for stage in stages] == [{0}, {1}, {2}]
+
+
+def test_borders_wait_until_the_next_process_has_them(model):
+    few, more = steps_of(model, in_flight=1), steps_of(model, in_flight=3)
+    differences = [b.peak.total - a.peak.total for a, b in zip(few, more, strict=True)]
+    first, second = 2 * 8 * 16 * 16 * 4, 2 * 32 * 8 * 8 * 4
+    assert differences == [2 * first, 2 * second, 0]
+    assert more[0].timeline[0] - few[0].timeline[0] == 2 * first
+
+
+def test_a_feature_that_the_tail_reads_rides_along():
+    cfg = model_config(local=dict(boundaries=BOUNDARIES))
+    cfg['decode_head'].update(in_channels=[8, 64], in_index=[0, 3], input_transform='resize_concat')
+    cfg['decode_head'].update(in_channels=[8, 64])
+    few, more = (steps_of(build(cfg), in_flight=count) for count in (1, 2))
+    feature, state = 2 * 8 * 16 * 16 * 4, 2 * 32 * 8 * 8 * 4
+    # Behind layer1 the state is the feature, and travels twice.
+    differences = [b.peak.total - a.peak.total for a, b in zip(few, more, strict=True)]
+    assert differences == [2 * feature, state + feature, 0]
+
+
+def test_the_image_is_where_it_is_read(model):
+    task_only = build(model_config(local=dict(boundaries=BOUNDARIES, heads=HEADS[:1])))
+    assert [reads_image(model, index) for index in range(3)] == [True, True, False]
+    assert [reads_image(task_only, index) for index in range(3)] == [True, False, False]
+    reading, other = steps_of(model)[1], steps_of(task_only)[1]
+    decoder = model.local_heads['layer3-0'][1]
+    own = 2 * sum(p.nbytes for p in decoder.parameters()) + sum(b.nbytes for b in decoder.buffers())
+    # As bytes, as the loader made it, and as floats, which are the first thing that is there.
+    border = 2 * 8 * 16 * 16 * 4
+    assert reading.timeline[0] - own - other.timeline[0] == 5 * IMAGE - border
+
+
+def test_work_is_counted_by_process(model):
+    watches = [WorkCounter() for _ in range(3)]
+    stages = steps_of(model, watches=watches)
+    assert [w.forward.flops + w.backward.flops for w in watches] == [s.flops for s in stages]
+    assert all(watch.backward.moved and watch.forward.moved for watch in watches)
