@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,10 @@ from .boundaries import TOLERANCE, plan_boundaries
 from .costs import StepBytes
 from .device import Device
 from .simulation.local_pipeline import border_bytes_alive
+from .simulation.stages import Stage
 from .stage_costs import StageCosts
+
+INFINITE = float('inf')
 
 
 class Objective(Protocol):
@@ -36,11 +40,13 @@ class ShortestStage:
         device: Of each process.
         in_flight: ``local.in_flight``.
         cap: Bytes of tensors that a process may hold; None is no limit.
+        tie: What is small, at most, in the best of equally fast partitions.
     """
 
     device: Device
     in_flight: int = 2
     cap: int | None = None
+    tie: Callable[[Stage], float] | None = None
 
     def plan(self, step: StepBytes, num_modules: int) -> list[str] | None:
         """Return the boundaries whose longest stage is shortest, of those within the cap.
@@ -49,31 +55,30 @@ class ShortestStage:
         partitions that are equally fast, up to :data:`TOLERANCE`, the one with the latest
         boundaries is taken: the deeper the early modules, the less greedy their training.
         """
-        num_units = len(step.units)
-        seconds = self._spans(step)
-        shortest = _shortest(seconds, num_units, num_modules)
-        best = shortest[num_modules][0]
-        if best == float('inf'):
+        costs, num_units = StageCosts(step, self.device), len(step.units)
+        spans = self._spans(costs)
+        for cost in filter(None, (_seconds, self.tie)):
+            values = {span: cost(costs.stage(*span)) for span in spans}
+            best = _shortest(values, num_units, num_modules)[num_modules][0]
+            spans = [span for span in spans if values[span] <= best * (1 + TOLERANCE)]
+        left = _shortest(dict.fromkeys(spans, 0.0), num_units, num_modules)
+        if left[num_modules][0] == INFINITE:
             return None
-        limit, start, boundaries = best * (1 + TOLERANCE), 0, []
-        for left in range(num_modules - 1, 0, -1):
-            start = max(
-                end
-                for end in range(start + 1, num_units)
-                if max(seconds.get((start, end), float('inf')), shortest[left][end]) <= limit
-            )
+        start, boundaries = 0, []
+        for count in range(num_modules - 1, 0, -1):
+            start = max(end for first, end in spans if first == start and not left[count][end])
             boundaries.append(step.units[start - 1].name)
         return boundaries
 
-    def _spans(self, step: StepBytes) -> dict[tuple[int, int], float]:
-        """Return the seconds of all stages that may be, by first unit and one past the last."""
-        costs, num_units = StageCosts(step, self.device), len(step.units)
-        found = {}
-        for start in range(num_units):
-            for end in range(start + 1, num_units + 1):
-                if costs.trains(start, end) and self._fits(costs, start, end):
-                    found[start, end] = costs.stage(start, end).seconds
-        return found
+    def _spans(self, costs: StageCosts) -> list[tuple[int, int]]:
+        """Return all stages that may be, by their first unit and one past the last."""
+        ends = range(1, len(costs.step.units) + 1)
+        return [
+            (start, end)
+            for end in ends
+            for start in range(end)
+            if costs.trains(start, end) and self._fits(costs, start, end)
+        ]
 
     def _fits(self, costs: StageCosts, start: int, end: int) -> bool:
         if self.cap is None:
@@ -88,13 +93,17 @@ def stage_peak(costs: StageCosts, start: int, end: int, in_flight: int) -> int:
     return stage.fixed_bytes + stage.peak_bytes + borders
 
 
+def _seconds(stage: Stage) -> float:
+    return stage.seconds
+
+
 def _shortest(
-    seconds: dict[tuple[int, int], float], num_units: int, num_modules: int
+    values: Mapping[tuple[int, int], float], num_units: int, num_modules: int
 ) -> list[list[float]]:
-    """Return, by number of stages and first unit, the longest stage of the best way to the end."""
-    shortest = [[float('inf')] * (num_units + 1) for _ in range(num_modules + 1)]
+    """Return, by number of stages and first unit, the largest value of the best way to the end."""
+    shortest = [[INFINITE] * (num_units + 1) for _ in range(num_modules + 1)]
     shortest[0][num_units] = 0.0
-    for (start, end), value in sorted(seconds.items(), reverse=True):
+    for (start, end), value in sorted(values.items(), reverse=True):
         for count in range(1, num_modules + 1):
             way = max(value, shortest[count - 1][end])
             shortest[count][start] = min(shortest[count][start], way)

@@ -2,6 +2,7 @@
 
 import random
 from itertools import combinations, pairwise
+from operator import attrgetter
 
 import pytest
 
@@ -10,6 +11,7 @@ from mmseg_infopro.planning.boundaries import TOLERANCE, plan_boundaries
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.device import Device
 from mmseg_infopro.planning.objective import ShortestStage, SmallestPeak
+from mmseg_infopro.planning.stage_costs import StageCosts
 
 DEVICE = Device('', flops_per_second=4.0, bytes_per_second=2.0)
 NUM_UNITS = 7
@@ -113,6 +115,25 @@ def test_the_longest_stage_is_the_shortest_of_all_partitions(seed, num_modules, 
     limit = best * (1 + TOLERANCE)
     latest = max(cuts for cuts, value in longest.items() if value <= limit)
     assert plan == [f'unit{cut - 1}' for cut in latest]
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_of_equally_fast_partitions_the_one_that_keeps_least(seed):
+    step = random_step(seed)
+    costs = StageCosts(step, DEVICE)
+    plans = [
+        [f'unit{cut - 1}' for cut in cuts]
+        for cuts in combinations(range(1 + seed % 3, NUM_UNITS), 3)
+    ]
+    stages = [costs.partition(plan) for plan in plans]
+    longest = [max(stage.seconds for stage in partition) for partition in stages]
+    limit = min(longest) * (1 + TOLERANCE)
+    kept = [max(stage.saved_bytes for stage in partition) for partition in stages]
+    least = min(k for k, seconds in zip(kept, longest, strict=True) if seconds <= limit)
+    plan = ShortestStage(DEVICE, tie=attrgetter('saved_bytes')).plan(step, 4)
+    chosen = plans.index(plan)
+    assert longest[chosen] <= limit
+    assert kept[chosen] <= least * (1 + TOLERANCE)
 
 
 def test_nothing_fits_a_cap_that_is_too_small():

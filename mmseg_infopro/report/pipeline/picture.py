@@ -14,7 +14,7 @@ from ..figures import save_figure
 from .scale import ONE_EACH, ScaleRow
 
 MARKERS = ('o', 's', '^', 'v', 'D', 'P')
-COLOURS = {'data parallel': 'C1', 'GPipe': 'C2', '1F1B': 'C3', ONE_EACH: 'C0'}
+COLOURS = {'data parallel': '0.3', 'GPipe': 'C2', '1F1B': 'C3', ONE_EACH: 'C0'}
 
 
 def draw_scale(rows: Sequence[ScaleRow], file: Path, title: str) -> None:
@@ -45,9 +45,9 @@ def draw_scale(rows: Sequence[ScaleRow], file: Path, title: str) -> None:
         axes.grid(alpha=0.25)
     for axes in panels[:-1]:
         axes.set_yscale('log', base=2)
-        axes.set_ylim(bottom=0.5)
+        axes.set_ylim(bottom=0.7)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside lower center', ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc='outside lower center', ncols=4, frameon=False)
     figure.suptitle(title)
     save_figure(figure, file, dpi=150)
 
@@ -63,7 +63,7 @@ def _lines(axes: Any, rows: Sequence[ScaleRow], height: Any) -> None:
         axes.plot(
             counts,
             [height(row) for row in own],
-            color=COLOURS.get(series, '0.3'),
+            color=COLOURS.get(series, f'C{index + 3}'),
             marker=MARKERS[index % len(MARKERS)],
             label=series,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from mmengine.config import Config
 
@@ -103,7 +104,7 @@ class Scale:
             yield row(*self._local_pipeline(count, num_devices // count, link))
         yield row('data parallel', self._data_parallel(num_devices, link), (), ())
         micro = end_to_end(self._plain.predict(self.micro_images))
-        boundaries, stages = self.partition(micro, num_devices, accumulates=True)
+        boundaries, stages = self.partition(micro, num_devices, keeps_many=True)
         # All images of a step wait on the first device.
         more = (images // self.micro_images - 1) * micro.image
         stages[0] = replace(stages[0], fixed_bytes=stages[0].fixed_bytes + more)
@@ -122,7 +123,7 @@ class Scale:
         self, num_modules: int, num_replicas: int, link: Link
     ) -> tuple[str, Outcome, list[str], list[Stage]]:
         step = self._local.predict(self.batch_size)
-        boundaries, stages = self.partition(step, num_modules, accumulates=True)
+        boundaries, stages = self.partition(step, num_modules)
         # As many batches add their gradients up as make the images of a step.
         added = [replace(s, fixed_bytes=s.fixed_bytes + s.gradient_bytes) for s in stages]
         outcome = local_pipeline(
@@ -133,16 +134,24 @@ class Scale:
         return fewer if num_replicas > 1 else ONE_EACH, outcome, boundaries, on_average
 
     def partition(
-        self, step: StepBytes, num_devices: int, accumulates: bool = False
+        self, step: StepBytes, num_devices: int, keeps_many: bool = False
     ) -> tuple[list[str], list[Stage]]:
-        """Return the boundaries that balance the stages' times, and the stages."""
-        boundaries = ShortestStage(self.device, self.in_flight).plan(step, num_devices)
+        """Return the boundaries that balance the stages' times, and the stages.
+
+        Args:
+            step: For one batch of those whose gradients add up.
+            num_devices: As many stages.
+            keeps_many: Whether activations of several batches wait, which should be few then.
+        """
+        tie = attrgetter('saved_bytes') if keeps_many else None
+        objective = ShortestStage(self.device, self.in_flight, tie=tie)
+        boundaries = objective.plan(step, num_devices)
         if boundaries is None:
             raise ValueError(
                 f'{self.backbone} has no {num_devices} stages that all train: less of it must be '
                 'frozen, or on fewer devices'
             )
-        return boundaries, StageCosts(step, self.device, accumulates).partition(boundaries)
+        return boundaries, StageCosts(step, self.device, accumulates=True).partition(boundaries)
 
     def _data_parallel(self, num_devices: int, link: Link) -> Outcome:
         step = end_to_end(self._plain.predict(self.batch_size))
