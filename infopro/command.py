@@ -1,15 +1,21 @@
-"""One command for all tools: ``infopro train CONFIG`` is ``python tools/train.py CONFIG``."""
+"""One command for all: ``infopro train CONFIG``, in a checkout ``python tools/train.py CONFIG``.
+
+Arguments are parsed before anything heavy is imported, so that help and mistakes take no time.
+"""
 
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+
+from .options import fill_parser
 
 TOOLS = {
+    'demo': ('demo', 'train on drawn street scenes, end to end and in local modules'),
     'doctor': ('doctor', 'say what is installed, and what would fail'),
     'streets': ('make_streets', 'draw street scenes to try everything on'),
     'prepare': ('prepare_cityscapes', 'check a Cityscapes tree and make its masks'),
@@ -26,11 +32,19 @@ TOOLS = {
     'probe': ('probe', 'show what each unit of a trained network knows'),
     'gpu-report': ('gpu_report', 'measure on a GPU what was predicted'),
 }
-"""By command: the tool's file, and what it does."""
+"""By command: its module, in ``infopro.parsers`` and ``mmseg_infopro.commands``; what it does."""
+
+HOW_TO_COMPLETE = """Print a script that lets a shell complete commands, options and files.
+
+Example:
+    infopro completion bash > ~/.local/share/bash-completion/completions/infopro
+    infopro completion zsh > ~/.zsh/completions/_infopro  # a folder of fpath, before compinit
+    infopro completion fish > ~/.config/fish/completions/infopro.fish
+"""
 
 
 def main() -> int:
-    """Run the tool that the command line names; return its exit status."""
+    """Run the command that is named first; return its exit status."""
     name, *arguments = sys.argv[1:] or ['--help']
     if name in ('-h', '--help'):
         print(usage())
@@ -38,13 +52,42 @@ def main() -> int:
     if name == '--version':
         print(f'mmseg_infopro {version("mmseg-infopro")}')
         return 0
+    sys.argv = [f'infopro {name}', *arguments]
+    if name == 'completion':
+        return print_completion()
     if name not in TOOLS:
-        near = get_close_matches(name, TOOLS, 1)
+        near = get_close_matches(name, [*TOOLS, 'completion'], 1)
         hint = f'; did you mean {near[0]}?' if near else ''
         print(f'error: {name!r} is no command: {", ".join(TOOLS)}{hint}', file=sys.stderr)
         return 2
-    sys.argv = [f'infopro {name}', *arguments]
-    return int(load(tool_file(TOOLS[name][0])).main())
+    return run(TOOLS[name][0])
+
+
+def run(module: str) -> int:
+    """Run a command with the arguments of this process; return its exit status.
+
+    Args:
+        module: Its name in ``infopro.parsers`` and ``mmseg_infopro.commands``.
+    """
+    called = sys.argv[0] if sys.argv[0].startswith('infopro ') else Path(sys.argv[0]).name
+    args = fill_parser(ArgumentParser(prog=called), module).parse_args()
+    try:
+        commands = import_module(f'mmseg_infopro.commands.{module}')
+    except ImportError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    return int(commands.main(args))
+
+
+def print_completion() -> int:
+    """Print the script of a shell."""
+    from .completion import add_arguments, completion
+
+    parser = ArgumentParser(prog='infopro completion', description=HOW_TO_COMPLETE)
+    parser.formatter_class = RawDescriptionHelpFormatter
+    add_arguments(parser)
+    print(completion(parser.parse_args().shell, TOOLS))
+    return 0
 
 
 def usage() -> str:
@@ -58,25 +101,8 @@ def usage() -> str:
             '',
             *lines,
             '',
-            'infopro COMMAND --help says more, with an example; infopro --version which this is.',
+            'infopro COMMAND --help says more, with an example; infopro --version which this is;',
+            'infopro completion bash (zsh, fish ...) what lets a shell complete all of this.',
             'First steps: infopro doctor; infopro fit CONFIG --cap 11GiB; infopro train CONFIG',
         ]
     )
-
-
-def tool_file(name: str) -> Path:
-    """Return a tool's file, without importing the package that it comes with."""
-    package = find_spec('mmseg_infopro')
-    if package is None or not package.submodule_search_locations:
-        raise ImportError('infopro comes with mmseg_infopro, which is not installed')
-    return Path(package.submodule_search_locations[0], '.mim', 'tools', f'{name}.py')
-
-
-def load(file: Path) -> ModuleType:
-    """Import a tool from its file."""
-    spec = spec_from_file_location(f'infopro.tools.{file.stem}', file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f'{file} cannot be imported')
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

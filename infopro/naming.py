@@ -19,6 +19,11 @@ def call_of(name: str) -> list[str]:
     return ['python', f'tools/{TOOLS[name][0]}.py']
 
 
+def new_process(name: str) -> list[str]:
+    """Return the words that begin the command line of a command in a process of its own."""
+    return [sys.executable, '-m', 'infopro', name]
+
+
 def this_call() -> list[str]:
     """Return the command line of this process, as it was typed."""
     program, *arguments = sys.argv

@@ -14,16 +14,21 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import get_args_parser, run
-
+HINT = 'launch.py TORCHRUN_ARGUMENTS... COMMAND...; torchrun --help lists them'
 QUIET = (2, *(128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)))
 """Statuses of commands that have said why they ended."""
 
 
 def main() -> int:
+    if len(sys.argv) == 1 or {'-h', '--help'} & set(sys.argv[1:2]):
+        print(f'usage: {HINT}\n\n{__doc__}')
+        return 0
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser, run
+
     args = get_args_parser().parse_args()
     if 'LOGLEVEL' not in os.environ:
         for name in list(logging.root.manager.loggerDict):
@@ -50,10 +55,12 @@ def main() -> int:
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+
     raise SignalException(f'got signal {number}', signal.Signals(number))
 
 
-def _explain(error: ChildFailedError) -> int:
+def _explain(error: Any) -> int:
     """Say how the first process ended that failed, unless it has said it; return its status."""
     rank, failure = error.get_first_failure()
     if failure.exitcode < 0:

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Any
 
 from mmengine.config import Config
 
-from ..local.infopro_heads import TASK
 from ..local.settings import PARTITION_KEYS
 from .localize import localize
-from .methods import METHODS
 from .options import check_contradictions
-from .recipe_costs import help_table
-from .recipes import DEFAULT, RECIPES
-
-CAP = '11GiB, or 40%% of what E2E needs for tensors'
-"""What a cap may be, in the help."""
-
-
-def add_partition_arguments(parser: ArgumentParser) -> None:
-    """Let a command line ask for a partition of any config."""
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        '--num-modules', type=int, metavar='K', help='train in K local modules, any mmseg config'
-    )
-    group.add_argument(
-        '--boundaries', nargs='+', metavar='UNIT', help='units after which a local module ends'
-    )
-    group.add_argument('--memory-cap', metavar='SIZE', help=f'the fewest modules that fit {CAP}')
-    add_method_argument(parser)
-    add_recipe_argument(parser)
 
 
 def apply_partition_arguments(cfg: Config, args: Namespace) -> Config:
@@ -75,37 +54,3 @@ def apply_method(
     is_cut = 'local' in cfg.model
     partition = own_partition(cfg) if is_cut else dict(num_modules=2)
     return localize(cfg, **partition, method=method, recipe=recipe, heads=heads)
-
-
-def add_method_argument(parser: ArgumentParser, compares: bool = False) -> None:
-    """Let a command line name a method, and the form of its heads.
-
-    Args:
-        parser: Of the command.
-        compares: Several forms of heads may be named.
-    """
-    parser.add_argument(
-        '--method',
-        metavar='NAME',
-        help=f"in place of the config's local heads, schedule and context: {', '.join(METHODS)}",
-    )
-    parser.add_argument(
-        '--heads',
-        nargs='+' if compares else None,
-        choices=[*TASK],
-        help="InfoPro's local heads in place of the config's, or of the method's: fitted to a "
-        "share of the network's FLOPs, as methods have them by default, or the paper's",
-    )
-
-
-def add_recipe_argument(parser: ArgumentParser) -> None:
-    """Let a command line name a recipe."""
-    parser.epilog = help_table()
-    words = '; '.join(f'{word}: {recipe.summary}' for word, recipe in RECIPES.items())
-    parser.add_argument(
-        '--recipe',
-        metavar='WORD',
-        help='what a step keeps and makes again, with the same gradients (default: of a config '
-        f'that has local modules its own, else {DEFAULT}). {words}. A lever may be added, as in '
-        'lean+offload',
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,19 @@ from .parts import optimizer_parts
 from .places import first_sentence
 from .pretrained import ALLOW_FEW
 from .trial import try_constructor
+from .typed_settings import read_settings
 from .walk import type_name
 
 PACKAGES = ('mmseg', 'mmseg_infopro')
 """Whose configs can be named as ``package::name``."""
 
 
-def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
+def read_config(path: str, cfg_options: Mapping[str, Any] | Sequence[str] | None = None) -> Config:
     """Read a config and merge options into it; a partition among them replaces the config's.
 
     Args:
         path: A file, or ``mmseg::name`` for one that an installed package ships.
-        cfg_options: By dotted key.
+        cfg_options: By dotted key, or each typed as ``key=value``.
 
     Raises:
         ValueError: There is no such config, it cannot be read, or an option does not fit.
@@ -55,6 +56,8 @@ def read_config(path: str, cfg_options: Mapping[str, Any] | None = None) -> Conf
         raise ValueError(f'the config {path} cannot be read: {ended}{reason}') from error
     if not isinstance(cfg.get('model'), Mapping):
         raise ValueError(f'the config {path} has no model')
+    if isinstance(cfg_options, Sequence):
+        cfg_options = read_settings(cfg_options)
     options = dict(cfg_options or {})
     _refuse_variables(cfg, options)
     _refuse_bare_sizes(options)

@@ -12,6 +12,9 @@ from difflib import get_close_matches
 
 from mmengine.config import Config
 
+from infopro.words import DEFAULT_RECIPE
+from infopro.words import RECIPES as SUMMARIES
+
 from ..local_heads.chunking import unchunked
 from .levers import BIT_FOR_BIT, LEVERS, TO_ROUNDING
 from .walk import replaced
@@ -40,13 +43,13 @@ class Recipe:
 FREE = ('chunked losses', 'update per module', 'fused step')
 
 RECIPES: dict[str, Recipe] = {
-    'plain': Recipe('nothing: the step as the config has it', ()),
-    'free': Recipe('what costs nothing; the default of what is cut', FREE),
-    'lean': Recipe('that and bandwidth: no FLOPs are spent', (*FREE, 'cheap recompute')),
-    'least': Recipe('that and FLOPs: for the smallest peak', (*FREE, 'planned recompute')),
+    'plain': Recipe(SUMMARIES['plain'], ()),
+    'free': Recipe(SUMMARIES['free'], FREE),
+    'lean': Recipe(SUMMARIES['lean'], (*FREE, 'cheap recompute')),
+    'least': Recipe(SUMMARIES['least'], (*FREE, 'planned recompute')),
 }
 """All recipes by their word."""
-DEFAULT = 'free'
+DEFAULT = DEFAULT_RECIPE
 
 
 def find_recipe(word: str) -> Recipe:

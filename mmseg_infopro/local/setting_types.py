@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infopro.words import RECOMPUTE
+
 from ..local_heads.image_target import check_image_range
 from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 
 PLANNED = ('batch_size', 'crop', 'precision', 'peak_bytes')
-RECOMPUTE = ('none', 'cheap', 'units', 'auto')
 
 
 def check_types(settings: Mapping[str, Any], heads: Any) -> None:

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
+from infopro.words import DEFAULT_MARGIN
+
 from ..measure.sizes import parse_bytes
 from ..recompute.groups import Recompute, read_groups
 from .infopro_heads import DEFAULT, read_heads
@@ -17,9 +19,6 @@ PARTITION_KEYS = ('num_modules', 'boundaries', 'memory_cap')
 CONTEXT_MARGIN = '0.75GiB'
 """What a process holds on a card outside of torch's allocator: the CUDA context, the kernels that
 are loaded, NCCL's buffers."""
-DEFAULT_MARGIN = '1.25GiB'
-"""That, and what the allocator holds besides the tensors of a dry step: the workspaces of
-convolutions, and what lies between blocks."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class LocalSettings:
         boundaries: The units after which a local module ends, in order; none of them is E2E.
         memory_cap: What the card may hold, as ``'12GiB'``, or tensors as a share of what end-to-end
             training needs, as ``'40%'``; only ``mmseg_infopro.resolve`` can plan for it.
-        memory_margin: The part of the cap that is not for tensors, see :data:`DEFAULT_MARGIN`.
+        memory_margin: The part of the cap that is not for tensors, by default
+            :data:`infopro.words.DEFAULT_MARGIN`.
         heads: The local heads of every boundary; ``'fitted'``, the default, or ``'paper'`` for
             InfoPro's. A ``loss_weight`` given as ``(first, last)`` is interpolated linearly over
             the local modules.

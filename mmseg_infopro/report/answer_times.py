@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..files.cache import VARIABLE
 
@@ -28,7 +27,7 @@ class AnswerTimes:
     Attributes:
         config: Its file or name.
         resolve: Planning four modules when training starts: without a cache, and with.
-        fit: ``tools/fit.py`` with all its searches, imports included: without a cache, and with.
+        fit: ``infopro fit`` with all its searches, imports included: without a cache, and with.
     """
 
     config: str
@@ -36,19 +35,19 @@ class AnswerTimes:
     fit: tuple[float, float]
 
 
-def answer_times(configs: Sequence[str], cap: str, fit_tool: Path) -> Iterator[AnswerTimes]:
+def answer_times(configs: Sequence[str], cap: str, fit: Sequence[str]) -> Iterator[AnswerTimes]:
     """Time the answers for some configs, each in processes of its own.
 
     Args:
         configs: Files or names.
         cap: For ``fit``, as ``'40%'``.
-        fit_tool: The file of the command.
+        fit: The words that begin the command line of ``fit``.
     """
     for config in configs:
         with tempfile.TemporaryDirectory() as folder:
             resolve = [float(_run([sys.executable, '-c', RESOLVE, config], folder)[1].split()[-1])]
-            fit = [sys.executable, str(fit_tool), config, '--cap', cap]
-            seconds = [_run(fit, folder)[0], _run(fit, folder)[0]]
+            command = [*fit, config, '--cap', cap]
+            seconds = [_run(command, folder)[0], _run(command, folder)[0]]
             again = _run([sys.executable, '-c', RESOLVE, config], folder)[1]
         resolve.append(float(again.split()[-1]))
         yield AnswerTimes(config, (resolve[0], resolve[1]), (seconds[0], seconds[1]))

@@ -36,7 +36,7 @@ accumulation, a fused step where torch has none, recomputing under `torch.compil
 processes an update per module waits until the module's gradients are averaged. The fused step and
 the looped one matter where the peak is in the optimizer's step: many parameters, small crops.
 
-`python tools/benchmark.py CONFIG --num-modules 2 --levers` has each lever as a row for your own
+`infopro benchmark CONFIG --num-modules 2 --levers` has each lever as a row for your own
 config, with step times on this machine, beside float16, `channels_last` and `compile`; what cannot
 be had here says why. [results.md](results.md#each-lever-on-a-cpu) has two such tables.
 """

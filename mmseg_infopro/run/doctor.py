@@ -18,6 +18,7 @@ from ..measure.sizes import format_bytes
 EIGHT_BIT = "'mmseg-infopro[eightbit]'"
 EXTRAS = {
     'tensorboard': ('tensorboard', 'TensorboardVisBackend'),
+    'wandb': ('wandb', 'WandbVisBackend'),
     'efficientnet_lite_pytorch': ('efficientnet-lite-pytorch', 'the backbone EfficientNetLite'),
     'timm': ('timm', 'the backbone TIMMBackbone'),
     'mmpretrain': ('onedl-mmpretrain or mmpretrain', 'ConvNeXt, PoolFormer, BEiT of mmpretrain'),

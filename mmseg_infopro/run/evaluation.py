@@ -20,9 +20,6 @@ from ..segmentors.chunked_argmax import check_keeps_logits
 from .checkpoints import check_checkpoint, loadable
 from .weights import check_context, check_weights_fit, checkpoint_weights
 
-TTA_MODES = ('ms', 'ms-flip')
-"""Test-time augmentation: several scales, and each of them flipped as well."""
-
 
 def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Config:
     """Check all that an evaluation needs; local heads and the partition play no part in it.
@@ -30,7 +27,7 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
     Args:
         cfg: With a ``work_dir``; not changed.
         checkpoint: Of this model, trained in any partition or end to end.
-        tta: One of :data:`TTA_MODES`, or None for a single scale.
+        tta: One of :data:`infopro.words.TTA_MODES`, or None for a single scale.
 
     Returns:
         The config to give to a Runner. It has another file name, so that its dump does not

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from .. import __version__
 from ..config.build import is_local
 from ..config.step import dry_config_step, step_shape
 from ..report.run_files import RunFiles, read_run
@@ -103,16 +104,17 @@ def _without_places(value: Any) -> Any:
 
 
 def code_state(root: Path) -> str:
-    """Return the commit that a checkout is at, with ``+`` behind it where files were changed.
+    """Return which state of the project stands in a folder.
 
-    Raises:
-        ValueError: It is no checkout.
+    In a checkout that is its commit, with ``+`` behind it where files were changed; of an installed
+    package it is the version.
     """
     try:
-        commit = _git(root, 'rev-parse', '--short=12', 'HEAD')
-        changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ValueError(f'{root} is not a git checkout, whose commit a record names') from error
+        _git(root, 'ls-files', '--error-unmatch', 'mmseg_infopro/__init__.py')
+    except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or one of others
+        return f'version {__version__}'
+    commit = _git(root, 'rev-parse', '--short=12', 'HEAD')
+    changed = _git(root, 'status', '--porcelain', '--untracked-files=no')
     return commit + ('+' if changed else '')
 
 

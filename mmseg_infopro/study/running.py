@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import mmseg_infopro
+from infopro.naming import new_process
 
 from ..files.whole import write_whole
 from .bed import Bed, Run
@@ -20,7 +22,8 @@ from .summary import read_record
 
 CAPS = 'caps'
 """Folder of the records of runs under a cap, in that of their bed."""
-TRAIN = Path('tools/train.py')
+SOURCE = Path(mmseg_infopro.__file__).parents[1]
+"""Where the package lies that trains."""
 POLL_SECONDS = 2.0
 
 
@@ -30,14 +33,12 @@ class Study:
 
     Attributes:
         bed: What they share.
-        root: The checkout whose ``tools/train.py`` trains.
         work_dirs: Folder for the runs' own folders.
         options: ``--cfg-options`` beside the bed's, as ``key=value``.
         threads: Of each run.
     """
 
     bed: Bed
-    root: Path
     work_dirs: Path
     options: Sequence[str] = ()
     threads: int = 1
@@ -86,7 +87,7 @@ class Study:
             *of_way,
         ]
         resume = ['--resume'] if any(work_dir.glob('iter_*.pth')) else []
-        command = [sys.executable, str(self.root / TRAIN), run.config or self.bed.config, *way]
+        command = [*new_process('train'), run.config or self.bed.config, *way]
         return [*command, '--work-dir', str(work_dir), *resume, '--cfg-options', *options]
 
 
@@ -112,7 +113,7 @@ def run_all(
     waiting = [run for run in runs if not study.is_finished(run)]
     running: dict[Run, subprocess.Popen] = {}
     failed: list[Run] = []
-    code = code_state(study.root)
+    code = code_state(SOURCE)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -165,8 +166,7 @@ def _start(study: Study, run: Run) -> subprocess.Popen:
     with open(work_dir / 'output.txt', 'ab') as output:
         return subprocess.Popen(
             ['nice', '-n', '10', *study.command(run)],
-            cwd=study.root,
-            env={**os.environ, **threads, 'PYTHONPATH': str(study.root)},
+            env={**os.environ, **threads, 'PYTHONPATH': str(SOURCE)},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's Ctrl-C stops the study, and that its runs

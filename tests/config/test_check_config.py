@@ -1,11 +1,12 @@
 """What a Runner would build is refused early, by a sentence that names its place."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from mmengine.registry import DefaultScope
 
-from mmseg_infopro.commands import command
+from mmseg_infopro.commands.ending import command
 from mmseg_infopro.config.check_config import check_testing_config, check_training_config
 from mmseg_infopro.config.read import read_config
 
@@ -160,10 +161,10 @@ def test_an_evaluation_is_checked_for_what_it_builds():
 
 def test_whatever_is_raised_is_a_sentence_and_its_traceback_is_kept(capsys):
     @command
-    def main():
+    def main(args):
         raise IndexError('list index out of range')
 
-    assert main() == 2
+    assert main(Namespace()) == 2
     sentence = capsys.readouterr().err
     assert sentence.startswith('error: IndexError: list index out of range (traceback: ')
     log = sentence.rstrip(')\n').rpartition('traceback: ')[2]

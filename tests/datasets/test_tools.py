@@ -1,19 +1,14 @@
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+from infopro import command
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tool: str, *args: object) -> int:
-    spec = importlib.util.spec_from_file_location(tool, TOOLS / f'{tool}.py')
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
-    return int(module.main())
+    return command.run(tool)
 
 
 def test_from_nothing_to_a_prepared_tree(
@@ -51,10 +46,12 @@ def test_mistakes_are_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('tool', ['make_streets', 'prepare_cityscapes'])
+@pytest.mark.parametrize(
+    ('tool', 'name'), [('make_streets', 'streets'), ('prepare_cityscapes', 'prepare')]
+)
 def test_help_has_an_example(
-    tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tool: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match='0'):
         run(monkeypatch, tool, '--help')
-    assert f'example: python tools/{tool}.py' in capsys.readouterr().out
+    assert f'infopro {name} ' in capsys.readouterr().out

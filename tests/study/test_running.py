@@ -20,7 +20,7 @@ RUN = Run(Way('e2e'), 0)
 
 def study(folder, *options):
     bed = Bed(folder, 'config.py', {}, {'train_cfg.val_interval': 5})
-    return Study(bed, folder, folder, options)
+    return Study(bed, folder, options)
 
 
 def test_where_data_lies_does_not_change_what_is_trained():

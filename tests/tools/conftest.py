@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import sys
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+from infopro import command
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 
@@ -85,14 +84,6 @@ class Outcome:
 Run = Callable[..., Outcome]
 
 
-def load_tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tiny convolutions are faster, on a busy machine much faster, without more threads."""
@@ -134,7 +125,7 @@ def run_tool(name: str, *args: object) -> int:
     with DefaultScope.overwrite_default_scope(None):
         argv, sys.argv = sys.argv, [name, *map(str, args)]
         try:
-            return int(load_tool(name).main())
+            return command.run(name)
         finally:
             sys.argv = argv
             logging.disable(disabled)

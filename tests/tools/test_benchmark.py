@@ -183,4 +183,4 @@ def test_a_plain_config_needs_a_number_of_modules(run: Run) -> None:
 def test_help_holds_an_example(run: Run) -> None:
     outcome = run('benchmark', '--help')
     assert outcome.status == 0
-    assert 'python tools/benchmark.py configs/' in outcome.out
+    assert 'infopro benchmark configs/' in outcome.out

@@ -13,23 +13,25 @@ import torch
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from tests.tools.conftest import load_tool
+from infopro import command
+from mmseg_infopro.commands import demo
 
 TINY = '--train', '4', '--val', '2', '--size', '64', '128'
 
 
 def run_demo(folder: Path, *args: str, whole: bool = False) -> str:
     """Run it in this process; without `whole`, no dry steps are taken."""
-    tool = load_tool('demo')
+    patch = pytest.MonkeyPatch()
     if not whole:
-        vars(tool)['peaks'] = lambda cfg: (1, 2)
+        patch.setattr(demo, 'peaks', lambda cfg: (1, 2))
     where = '--data-root', str(folder / 'streets'), '--work-dir', str(folder / 'demo')
     argv, threads = sys.argv, torch.get_num_threads()
     sys.argv = ['demo.py', *where, *TINY, *args]
     try:
         with DefaultScope.overwrite_default_scope(None), redirect_stdout(StringIO()) as said:
-            tool.main()
+            command.run('demo')
     finally:
+        patch.undo()
         sys.argv = argv
         torch.set_num_threads(threads)
     return said.getvalue()
@@ -98,7 +100,7 @@ def test_another_folder_is_not_touched(
 ) -> None:
     (tmp_path / 'mine.txt').touch()
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--data-root', str(tmp_path)])
-    assert load_tool('demo').main() == 2
+    assert command.run('demo') == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
     assert len(errors) == 1
     assert 'is not empty and holds no streets.json' in errors[0]
@@ -109,5 +111,5 @@ def test_help_has_an_example(
 ) -> None:
     monkeypatch.setattr(sys, 'argv', ['demo.py', '--help'])
     with pytest.raises(SystemExit, match='0'):
-        load_tool('demo').main()
-    assert 'python tools/demo.py' in capsys.readouterr().out
+        command.run('demo')
+    assert 'infopro demo' in capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmseg_infopro.commands.test import write_metrics
 from mmseg_infopro.config.read import choose_work_dir, read_config
 from mmseg_infopro.run.evaluation import prepare_testing
 from tests.tools.conftest import Run, Trained, metrics_file, write_config
@@ -96,9 +97,7 @@ def test_views_are_the_papers(trained: Trained, mode: str, flips: list[bool]) ->
 
 
 def test_what_is_no_number_is_null(tmp_path: Path) -> None:
-    from tests.tools.conftest import load_tool
-
-    load_tool('test').write_metrics(tmp_path / 'a.json', dict(metrics=dict(a=math.nan, b=1)))
+    write_metrics(tmp_path / 'a.json', dict(metrics=dict(a=math.nan, b=1)))
     assert json.loads((tmp_path / 'a.json').read_text()) == {'metrics': {'a': None, 'b': 1.0}}
 
 

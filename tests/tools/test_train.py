@@ -120,7 +120,7 @@ def test_a_user_sees_one_sentence() -> None:
 def test_help_has_an_example(tool: str, run: Run) -> None:
     outcome = run(tool, '--help')
     assert outcome.status == 0
-    assert f'python tools/{tool}.py configs/' in outcome.out
+    assert f'infopro {tool} configs/' in outcome.out
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 import mmseg_infopro
+from infopro.naming import new_process
 
 from ...config.walk import type_name
 from ...datasets.cityscapes_tree import inspect_tree, prepare_tree
@@ -19,6 +19,7 @@ from ...datasets.streets import StreetSettings, write_streets
 from .tasks import Setup, Task
 
 ROOT = Path(mmseg_infopro.__file__).parents[1]
+CONFIGS = Path(mmseg_infopro.__file__).parent / '.mim/configs'
 CONFIG = 'streets/infopro_deeplabv3_r18.py'
 CAP = '4GiB'
 NUM_ITERS = 110
@@ -83,7 +84,7 @@ def run_beyond() -> dict[str, Any]:
     with TemporaryDirectory() as name:
         folder = _scenes(Path(name))
         config = folder / 'too_small.py'
-        config.write_text(TOO_SMALL.format(base=ROOT / 'configs' / CONFIG))
+        config.write_text(TOO_SMALL.format(base=CONFIGS / CONFIG))
         outcome = _train(folder, str(config), 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
         lines = [line for line in outcome.stderr.splitlines() if line.startswith('error: ')]
         if outcome.returncode != 2 or not lines or 'out of GPU memory' not in lines[-1]:
@@ -102,7 +103,7 @@ def _scenes(folder: Path) -> Path:
 
 
 def _train(folder: Path, config: str, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / 'tools/train.py'), config, '--work-dir', 'run']
+    command = [*new_process('train'), config, '--work-dir', 'run']
     return subprocess.run(
         [*command, '--cfg-options', *options],
         cwd=folder,

@@ -12,10 +12,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from infopro.words import DEFAULT_MARGIN
+
 from ...config.edit import set_crop
 from ...config.step import config_peak
 from ...hooks.memory_hook import limit_allocator
-from ...local.settings import CONTEXT_MARGIN, DEFAULT_MARGIN
+from ...local.settings import CONTEXT_MARGIN
 from ...measure.real_step import free_memory
 from ...measure.sizes import parse_bytes
 from ..timing import real_config_step

@@ -1,0 +1,1 @@
+"""What each command does, after its arguments were parsed by those of ``infopro.parsers``."""
