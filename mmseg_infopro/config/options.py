@@ -18,6 +18,7 @@ from ..local.settings import PARTITION_KEYS
 from .check_parts import CATCH_ALL, CLOSE, OWN_KEYS, arguments_of, did_you_mean, find_type, hands_on
 from .parts import Part, testing_parts, training_parts
 from .pretrained import ALLOW_FEW
+from .typed_settings import read_settings
 from .walk import walk
 
 RUN_KEYS = (
@@ -145,7 +146,7 @@ def check_contradictions(args: Namespace) -> None:
     Raises:
         ValueError: It does.
     """
-    options = getattr(args, 'cfg_options', None) or {}
+    options = read_settings(getattr(args, 'cfg_options', None) or ())
     for key in PARTITION_KEYS:
         wish = getattr(args, key, None)
         for other in PARTITION_KEYS if wish is not None else ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -166,12 +167,18 @@ def _start(study: Study, run: Run) -> subprocess.Popen:
     with open(work_dir / 'output.txt', 'ab') as output:
         return subprocess.Popen(
             ['nice', '-n', '10', *study.command(run)],
-            env={**os.environ, **threads, 'PYTHONPATH': str(SOURCE)},
+            env={**os.environ, **threads, **_import_path()},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a terminal's Ctrl-C stops the study, and that its runs
             preexec_fn=ends_with_parent(),
         )
+
+
+def _import_path() -> dict[str, str]:
+    """Let a run import the package from where this process has it, if that is a checkout."""
+    installed = [*site.getsitepackages(), site.getusersitepackages()]
+    return {} if str(SOURCE) in installed else {'PYTHONPATH': str(SOURCE)}
 
 
 def _share(study: Study, run: Run) -> float:

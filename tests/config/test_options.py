@@ -72,21 +72,21 @@ def test_a_new_key_that_something_reads_works(key, value):
 
 
 @pytest.mark.parametrize(
-    ('wishes', 'options'),
+    ('wishes', 'setting'),
     [
-        (dict(num_modules=3), {'model.local.boundaries': ['layer1.0']}),
-        (dict(num_modules=3), {'model.local.num_modules': 2}),
-        (dict(boundaries=['layer1.0']), {'model.local.memory_cap': '1GiB'}),
-        (dict(resume=True), {'load_from': 'x.pth'}),
+        (dict(num_modules=3), 'model.local.boundaries=[layer1.0]'),
+        (dict(num_modules=3), 'model.local.num_modules=2'),
+        (dict(boundaries=['layer1.0']), 'model.local.memory_cap=1GiB'),
+        (dict(resume=True), 'load_from=x.pth'),
     ],
 )
-def test_contradictions_are_refused(wishes, options):
+def test_contradictions_are_refused(wishes, setting):
     with pytest.raises(ValueError, match='leave out one'):
-        check_contradictions(Namespace(**wishes, cfg_options=options))
+        check_contradictions(Namespace(**wishes, cfg_options=[setting]))
 
 
 def test_one_wish_said_twice_is_none():
-    options = {'model.local.num_modules': 3}
+    options = ['model.local.num_modules=3']
     check_contradictions(Namespace(num_modules=3, resume=True, cfg_options=options))
 
 
