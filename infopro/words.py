@@ -45,3 +45,5 @@ HERE = 'here'
 """The device of this machine, timed."""
 LINKS = ('nvlink', 'pcie', '25gbe')
 """Links between devices."""
+PLACEMENTS = ('replicate', 'pipeline')
+"""Where the local modules of several processes are: all on each, or one on each."""

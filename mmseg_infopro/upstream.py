@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
@@ -180,6 +181,22 @@ def activation_budget(share: float) -> AbstractContextManager[None]:
     return torch._functorch.config.patch(activation_memory_budget=share)
 
 
+def job_store() -> Any:
+    """Return the store by which the processes of a job have found each other."""
+    return dist.distributed_c10d._get_default_store()
+
+
+@contextmanager
+def as_world(group: dist.ProcessGroup) -> Iterator[None]:
+    """Context in which exchanges between all processes are among those of a group."""
+    world = dist.distributed_c10d._world
+    before, world.default_pg = world.default_pg, group
+    try:
+        yield
+    finally:
+        world.default_pg = before
+
+
 # ---- mmengine
 
 
@@ -200,6 +217,18 @@ def uncounted(optim_wrapper: OptimWrapper) -> Iterator[None]:
 def accumulative_counts(optim_wrapper: OptimWrapper) -> int:
     """Return over how many steps a wrapper accumulates gradients before an update."""
     return optim_wrapper._accumulative_counts
+
+
+def updates_now(optim_wrapper: OptimWrapper) -> bool:
+    """Whether the step that runs, whose backward pass is yet to count, ends in an update."""
+    with uncounted(optim_wrapper):
+        optim_wrapper._inner_count += 1
+        return optim_wrapper.should_update()
+
+
+def differs_by_rank(runner: Any) -> bool:
+    """Whether a runner adds its rank to the seed that it was given."""
+    return bool(runner._randomness_cfg.get('diff_rank_seed'))
 
 
 def is_pure_python(config: str) -> bool:

@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+from mmengine import dist as mmengine_dist
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import MODELS
 from torch import nn
@@ -199,6 +202,38 @@ def test_an_uncounted_backward_pass_leaves_the_accumulation_where_it_is() -> Non
     optim_wrapper.backward(torch.zeros((), requires_grad=True))
     assert optim_wrapper.should_update()
     assert upstream.accumulative_counts(optim_wrapper) == 2
+
+
+def test_a_step_knows_that_it_is_to_end_in_an_update() -> None:
+    optim_wrapper = wrapper(accumulative_counts=2)
+    optim_wrapper.initialize_count_status(nn.Linear(2, 1), 0, 5)
+    found = []
+    for _ in range(5):
+        found.append(upstream.updates_now(optim_wrapper))
+        optim_wrapper.backward(torch.ones((), requires_grad=True))
+        assert found[-1] == optim_wrapper.should_update()
+    assert found == [False, True, False, True, True]
+
+
+def test_a_group_stands_for_all_processes_for_a_while() -> None:
+    dist.init_process_group('gloo', store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        before, group = dist.group.WORLD, dist.new_group([0])
+        with upstream.as_world(group):
+            assert dist.group.WORLD is group
+            assert mmengine_dist.get_default_group() is group
+        assert dist.group.WORLD is before
+        upstream.job_store().set('key', 'value')
+        assert upstream.job_store().get('key') == b'value'
+    finally:
+        dist.destroy_process_group()
+
+
+def test_a_runner_tells_whether_seeds_differ_by_rank(tmp_path: Path) -> None:
+    for differs in (False, True):
+        randomness = dict(seed=1, diff_rank_seed=differs)
+        runner = Runner(nn.Linear(1, 1), str(tmp_path), randomness=randomness)
+        assert upstream.differs_by_rank(runner) is differs
 
 
 def test_a_segmentors_parts_are_those_of_its_loss_and_prediction() -> None:

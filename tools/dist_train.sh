@@ -6,11 +6,13 @@ usage() {
     cat <<'TEXT'
 usage: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 
-Starts GPUS processes on this machine, one per GPU (or on CPUs where there is no GPU).
+Starts GPUS processes on this machine, one per GPU (or on CPUs where there is no GPU). With
+--modules K each trains one of K local modules; GPUS / K such pipelines work in data parallel.
 
 environment: NNODES (1), NODE_RANK (0), MASTER_ADDR (127.0.0.1), PORT (29500), PYTHON (python)
 
 example: tools/dist_train.sh configs/infopro_deeplabv3_cityscapes.py 2 --work-dir work_dirs/first
+    tools/dist_train.sh configs/infopro_deeplabv3_cityscapes.py 8 --modules 4
 TEXT
 }
 

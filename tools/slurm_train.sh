@@ -6,6 +6,9 @@ usage() {
     cat <<'TEXT'
 usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of tools/train.py]
 
+With --modules K each task trains one of K local modules; GPUS / K such pipelines work in data
+parallel.
+
 environment: GPUS (4 tasks in all), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (more
     arguments of srun), SIGNAL (USR1@120: what Slurm sends how many seconds before the time is up;
     set it to nothing for none), REQUEUE (1; 0: no new start then), GRES (gpu:GPUS_PER_NODE; set it to nothing on nodes without GPU),

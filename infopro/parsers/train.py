@@ -12,6 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from ..options import add_cfg_options, add_config, add_launcher_arguments, add_partition_arguments
+from ..words import PLACEMENTS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -21,6 +22,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_partition_arguments(parser)
     parser.add_argument(
         '--force', action='store_true', help='keep a --num-modules that saves nothing'
+    )
+    parser.add_argument(
+        '--placement',
+        choices=PLACEMENTS,
+        help='of the local modules on several processes: replicate, each process has all; '
+        'pipeline, each has one, and works on another batch than the next',
+    )
+    parser.add_argument(
+        '--modules',
+        type=int,
+        metavar='K',
+        help='the same as --num-modules K --placement pipeline',
     )
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(

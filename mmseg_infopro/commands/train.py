@@ -8,6 +8,7 @@ from urllib.error import URLError
 
 from ..config.arguments import apply_partition_arguments
 from ..config.helpful import with_helpful_modules
+from ..config.placement import apply_placement, place_by_arguments
 from ..config.read import choose_work_dir, read_config, use_amp
 from ..hooks import PicturesHook, ProgressHook, explained_out_of_memory
 from ..parallel import on_main_process, process_group
@@ -27,7 +28,9 @@ def main(args: Namespace) -> None:
     cfg = read_config(args.config, args.cfg_options)
     if args.amp:
         use_amp(cfg)
+    place_by_arguments(args)
     cfg = apply_partition_arguments(cfg, args)
+    apply_placement(cfg, args)
     asks = args.num_modules is not None or args.boundaries is not None
     choose_work_dir(cfg, args.work_dir)
     cfg.launcher = args.launcher

@@ -20,10 +20,14 @@ LOCAL = ('RNGStateHook', 'PartialGradientsHook', 'FirstStepCheckHook', 'MethodHo
 def use_own_hooks(cfg: Config) -> None:
     """Set :class:`WholeCheckpointHook` in place of mmengine's, and add what is missing, in place.
 
+    A pipeline of local modules gets :class:`PipelineInfoHook` for what it logs.
+
     Hooks that a config has already, and classes derived from mmengine's, stay as they are.
     """
     default = cfg.get('default_hooks') or ConfigDict()
     default.setdefault('checkpoint', dict(type='CheckpointHook'))  # as mmengine does
+    if (cfg.model.get('local') or {}).get('placement') == 'pipeline':
+        default['runtime_info'] = dict(type='PipelineInfoHook')
     cfg.default_hooks = default
     hooks = list(cfg.get('custom_hooks') or [])
     for hook in [default['checkpoint'], *hooks]:

@@ -30,7 +30,7 @@ from ..measure.peaks import DryStep, PeakBytes
 from ..measure.tracker import Watch
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
-from ..upstream import FakeTensorMode
+from ..upstream import FakeTensorMode, accumulative_counts
 from .build import build_model, model_class
 from .explain import explained_failure
 from .image_size import as_size, largest
@@ -130,7 +130,7 @@ def own_wrapper(cfg: Config, update_per_module: bool | None = None) -> ConfigDic
     wrapper = deepcopy(cfg.get('optim_wrapper', ConfigDict()))
     if update_per_module is None:
         local = cfg.get('model', {}).get('local') or {}
-        update_per_module = local.get('update_per_module', False)
+        update_per_module = local.get('update_per_module') or local.get('update') == 'module'
     if update_per_module and type_name(wrapper) == 'AmpOptimWrapper':
         wrapper.type = 'LocalAmpOptimWrapper'
     return wrapper
@@ -152,7 +152,9 @@ def updates_per_module(cfg: Config, settings: LocalSettings) -> bool:
         **without_accelerator(wrapper_cfg),
         'optimizer': optimizer,
     }
-    return not obstacles(OPTIM_WRAPPERS.build(built))
+    wrapper = OPTIM_WRAPPERS.build(built)
+    # Gradients that accumulate stay, whatever the update is.
+    return accumulative_counts(wrapper) == 1 and not obstacles(wrapper, settings.norm_per_module)
 
 
 def optimizer_copies(wrapper: Mapping[str, Any]) -> float:

@@ -43,7 +43,24 @@ class StreamIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class StreamSampler(InfiniteSampler):
-    """mmengine's `InfiniteSampler`, the same indices in the same order, as `StreamIndex`."""
+    """mmengine's `InfiniteSampler`, the same indices in the same order, as `StreamIndex`.
+
+    Args:
+        args: As for `InfiniteSampler`.
+        processes_per_sample: How many neighbouring processes load the same samples, as those of a
+            pipeline do; together they count as one.
+        kwargs: As for `InfiniteSampler`.
+    """
+
+    def __init__(self, *args: Any, processes_per_sample: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if processes_per_sample < 1 or self.world_size % processes_per_sample:
+            raise ValueError(
+                f'StreamSampler.processes_per_sample must divide the {self.world_size} processes '
+                f'of the job, got {processes_per_sample}'
+            )
+        self.rank //= processes_per_sample
+        self.world_size //= processes_per_sample
 
     def _indices_of_rank(self) -> Iterator[int]:
         # InfiniteSampler.skip restarts this generator, so positions survive a resume.

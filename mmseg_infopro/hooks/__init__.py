@@ -9,6 +9,8 @@ from .non_finite_hook import NonFiniteHook
 from .out_of_memory import explained_out_of_memory
 from .partial_gradients_hook import PartialGradientsHook
 from .pictures_hook import PicturesHook
+from .pipeline_info_hook import PipelineInfoHook
+from .pipeline_state import whole_state
 from .progress_hook import ProgressHook
 from .rng_state_hook import RNGStateHook
 from .stop_hook import StopHook
@@ -25,6 +27,7 @@ __all__ = [
     'NonFiniteHook',
     'PartialGradientsHook',
     'PicturesHook',
+    'PipelineInfoHook',
     'ProgressHook',
     'RNGStateHook',
     'StopHook',
@@ -32,4 +35,5 @@ __all__ = [
     'WholeCheckpointHook',
     'explained_out_of_memory',
     'signals_noted',
+    'whole_state',
 ]

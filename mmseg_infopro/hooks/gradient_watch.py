@@ -28,7 +28,9 @@ class GradientWatch:
         self._owners = owners(model)
         self._sources: dict[str, set[int | None]] = {}
         self._sums: dict[str, Tensor] = {}
-        self._trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        # What is on meta trains in another process.
+        named = model.named_parameters()
+        self._trainable = {n: p for n, p in named if p.requires_grad and not p.is_meta}
         self._handles = [
             parameter.register_post_accumulate_grad_hook(partial(self._see, name))
             for name, parameter in self._trainable.items()

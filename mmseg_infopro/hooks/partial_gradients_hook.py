@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
+from ..parallel.module_parallel import ModuleParallel
 from ..upstream import accumulative_counts
 from .rng_state_hook import checkpoint_due
 from .unwrapped import unwrapped
@@ -92,13 +93,16 @@ class PartialGradientsHook(Hook):
         # Another max_iters may have made the accumulation shorter or longer than it was to be.
         factor = _loss_share(runner.optim_wrapper) / loaded['loss_share']
         trainable = _trainable(runner)
-        unknown = loaded['gradients'].keys() - trainable.keys()
+        elsewhere = {n for n, p in unwrapped(runner.model).named_parameters() if p.is_meta}
+        unknown = loaded['gradients'].keys() - trainable.keys() - elsewhere
         if unknown:
             raise ValueError(
                 f'the checkpoint holds gradients of {len(unknown)} parameter(s) that the model '
                 f'does not train, as {min(unknown)}: resume with the config that it was saved with'
             )
         for name, gradient in loaded['gradients'].items():
+            if name in elsewhere:
+                continue
             trainable[name].grad = (gradient * factor).to(trainable[name])
         runner.logger.info(
             f'The gradients of {runner.iter % counts} iteration(s) that waited for an update are '
@@ -111,16 +115,20 @@ class PartialGradientsHook(Hook):
             return
         trainable = _trainable(runner)
         own = [name for name, parameter in trainable.items() if parameter.grad is not None]
-        names = {name for names in all_gather_object(own) for name in names}
+        model = runner.model
+        group = model.replicas if isinstance(model, ModuleParallel) else None
+        names = {name for names in all_gather_object(own, group) for name in names}
         self._gathered_at = iteration
         for name, parameter in trainable.items():
             if name not in names:
                 continue
             gradient = parameter.grad
             gradient = torch.zeros_like(parameter) if gradient is None else gradient.clone()
-            all_reduce(gradient, 'mean')
-            if is_main_process():
-                self._gathered[name] = gradient.detach().cpu()
+            all_reduce(gradient, 'mean', group)
+            self._gathered[name] = gradient.detach().cpu()
+        if isinstance(model, ModuleParallel) and not model.replica:
+            everyones = model.link.gather(self._gathered)
+            self._gathered = {name: g for others in everyones for name, g in others.items()}
 
 
 def _waits(optim_wrapper: OptimWrapper) -> bool:
@@ -135,4 +143,4 @@ def _loss_share(optim_wrapper: OptimWrapper) -> float:
 
 def _trainable(runner: Runner) -> dict[str, nn.Parameter]:
     named = unwrapped(runner.model).named_parameters()
-    return {name: parameter for name, parameter in named if parameter.requires_grad}
+    return {name: p for name, p in named if p.requires_grad and not p.is_meta}

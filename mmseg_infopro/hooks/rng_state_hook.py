@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ..local.streams import SEED
+from ..upstream import differs_by_rank
 from .stopping import stops_now
 
 
@@ -21,6 +22,9 @@ class RNGStateHook(Hook):
     The checkpoint gets `rng_state`: the sampler's seed, which mmengine draws anew when the config
     gives none, and the states of Python, numpy, torch and the current CUDA device of each rank.
     Validation leaves the states as it found them, so it may run or not.
+
+    Of a pipeline the states of the last process of each row are saved, which are those of one
+    process that trains all modules.
 
     Local modules (K > 1) draw from streams of their own, which begin anew in every iteration: it
     tells them the run's seed.
@@ -73,7 +77,8 @@ class RNGStateHook(Hook):
                 return
             self._gather(iteration)
         seed = getattr(runner.train_dataloader.sampler, 'seed', None)
-        checkpoint['rng_state'] = dict(sampler_seed=seed, ranks=self._gathered)
+        last = rows(runner) - 1
+        checkpoint['rng_state'] = dict(sampler_seed=seed, ranks=self._gathered[last :: last + 1])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keeps the saved states; whether this is a resume is known only in `before_train`."""
@@ -83,7 +88,10 @@ class RNGStateHook(Hook):
         """Restores the sampler's seed and the Python and numpy states at a resume."""
         loaded, self._loaded = self._loaded, None
         # mmengine has restored a resumed run's, and made those of ranks differ if that was asked.
-        runner.message_hub.update_info(SEED, runner.seed)
+        seed = runner.seed
+        if rows(runner) > 1 and differs_by_rank(runner):  # those of a pipeline share theirs
+            seed += get_rank() // rows(runner) - get_rank()
+        runner.message_hub.update_info(SEED, seed)
         if runner.iter == 0:
             return
         if loaded is None:
@@ -95,13 +103,14 @@ class RNGStateHook(Hook):
         if loaded['sampler_seed'] is not None:
             runner.train_dataloader.sampler.seed = loaded['sampler_seed']
         ranks = loaded['ranks']
-        if len(ranks) != get_world_size():
+        if len(ranks) != get_world_size() // rows(runner):
             runner.logger.warning(
-                f'The checkpoint was saved by {len(ranks)} process(es), and {get_world_size()} '
-                'resume it: training goes on with fresh random numbers, not bit for bit.'
+                f'The checkpoint was saved by {len(ranks)} process(es), and '
+                f'{get_world_size() // rows(runner)} resume it: training goes on with fresh random '
+                'numbers, not bit for bit.'
             )
             return
-        self._resumed = ranks[get_rank()]
+        self._resumed = ranks[get_rank() // rows(runner)]
         _set_host_state(self._resumed)
 
     def after_train(self, runner: Runner) -> None:
@@ -130,6 +139,11 @@ def checkpoint_due(runner: Runner) -> bool:
         for hook in runner.hooks
         if isinstance(hook, CheckpointHook) and not hook.by_epoch
     )
+
+
+def rows(runner: Runner) -> int:
+    """How many processes load the same samples: K in a pipeline of K modules, else one."""
+    return len(getattr(getattr(runner, 'model', None), 'ranks', (0,)))
 
 
 def get_rng_state() -> dict[str, Any]:

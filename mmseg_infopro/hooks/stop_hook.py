@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from ..parallel.module_parallel import ModuleParallel
 from .stopping import Stopped, requested_signal, signal_name
 from .whole_checkpoint_hook import WholeCheckpointHook
 
@@ -23,6 +25,9 @@ class StopHook(Hook):
     asks at its end what they told, so nothing waits on a GPU. A validation is left at once, and
     made up at the resume.
 
+    Where processes are not at the same step, as in a pipeline, they stop some steps later: what was
+    told is asked for after so many that it is there.
+
     Signals are noted in a block of :func:`signals_noted`, as in ``tools/train.py``. Runs by epoch
     stop too, but resume from their last checkpoint only.
     """
@@ -32,12 +37,15 @@ class StopHook(Hook):
     def __init__(self) -> None:
         self.agreed = 0
         self._group: Any = None
-        self._pending: tuple[Any, torch.Tensor] | None = None
+        self._pending: deque[tuple[Any, torch.Tensor]] = deque()
+        self._lag = 0
         self._asks_in_validation = True
 
     def before_train(self, runner: Runner) -> None:
         """Open a group for the exchange, which needs no GPU."""
-        self.agreed, self._pending = 0, None
+        self.agreed = 0
+        self._pending.clear()
+        self._lag = getattr(runner.model, 'lag', 0)
         if get_world_size() > 1:
             self._group = dist.new_group(backend='gloo')
 
@@ -67,6 +75,8 @@ class StopHook(Hook):
             return
         self.agreed = self._ask()
         if self.agreed:
+            if isinstance(runner.model, ModuleParallel):
+                runner.model.release_modules()
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):  # it lent the model its averages
                     hook.after_val_epoch(runner)
@@ -78,14 +88,14 @@ class StopHook(Hook):
         if self._group is not None:
             flag = torch.tensor([requested_signal()])
             work = dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._group, async_op=True)
-            self._pending = work, flag
+            self._pending.append((work, flag))
 
     def _ask(self) -> int:
         if self._group is None:
             return requested_signal()
-        if self._pending is None:
+        if len(self._pending) <= self._lag:
             return 0
-        (work, flag), self._pending = self._pending, None
+        work, flag = self._pending.popleft()
         work.wait()
         return int(flag.item())
 

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process, master_only
+from mmengine.dist import all_gather_object, is_main_process, master_only
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import CheckpointLoader, Runner, save_checkpoint
 from mmseg.registry import HOOKS
 
 from ..files.lock import check_still_held
 from ..files.whole import write_whole
+from ..parallel.module_parallel import ModuleParallel
 from .finite import non_finite_weights
 from .stopping import stops_now
 
@@ -138,6 +139,8 @@ class WholeCheckpointHook(CheckpointHook):
     def _may_save(self, runner: Runner) -> bool:
         """Whether all weights are numbers; those that never were do not count."""
         broken = [name for name in non_finite_weights(runner) if name not in self._exempt]
+        if isinstance(runner.model, ModuleParallel):  # each process has other weights
+            broken = [name for names in all_gather_object(broken) for name in names]
         if broken:
             runner.logger.warning(
                 f'no checkpoint is saved after iteration {runner.iter}: {len(broken)} weights are '

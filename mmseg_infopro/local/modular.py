@@ -24,6 +24,7 @@ class Modular(Protocol):
     offloaded: frozenset[int]
     recomputes: bool
     neck: Any
+    norm_per_module: bool
     run_units: Any
     running_module: int | None
     running_pass: range | None

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
+
+from .carried import Carried
 
 BUCKET_CAP_MB = 25
 """Size of the buckets that gradients are averaged in, in units of 2**20 bytes, by default."""
 
 
 class Processes(Protocol):
-    """Where the modules of a step run and how their gradients become those of all processes."""
+    """Where the modules of a step run and how their gradients become those of all processes.
+
+    Attributes:
+        stages: Numbers of the modules that this process trains.
+    """
+
+    stages: range
+
+    def receive(self, carried: Carried) -> Carried:
+        """Return what this process's first module starts from.
+
+        Args:
+            carried: What the first module of all starts from: the process's own batch.
+        """
+
+    def send(self, carried: Carried) -> None:
+        """Hand on what this process's last module leaves, before its backward pass.
+
+        Args:
+            carried: Detached.
+        """
+
+    def running(self) -> AbstractContextManager[None]:
+        """Return the context of a forward pass: who runs it too is who is asked for figures."""
 
     def averaging(self, modules: Collection[int]) -> AbstractContextManager[None]:
         """Return the context of the step's last backward pass that reaches these modules.
@@ -33,7 +59,20 @@ class Processes(Protocol):
 
 
 class Alone:
-    """The one process of a job: gradients are final after their last backward pass."""
+    """The one process of a job: it trains all modules, on gradients that are final at once."""
+
+    stages = range(sys.maxsize)
+
+    def receive(self, carried: Carried) -> Carried:
+        """Return the batch."""
+        return carried
+
+    def send(self, carried: Carried) -> None:
+        """Hand nothing on: nobody is behind the last module."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Run with all processes that there are."""
+        return nullcontext()
 
     def averaging(self, modules: Collection[int]) -> AbstractContextManager[None]:
         """Average nothing."""

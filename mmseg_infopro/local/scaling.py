@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -44,14 +44,20 @@ class ScaledModules:
         finally:
             self.loss_scaler = scaler
 
-    def step_module(self, module: int, optimizer: Optimizer) -> None:
+    def step_module(
+        self, module: int, optimizer: Optimizer, clip: Callable[[], None] | None = None
+    ) -> None:
         """Update one module, unless its gradients overflowed, and then its scale.
 
         Args:
             module: Its number.
             optimizer: Of its parameters, some of which have gradients.
+            clip: Called on gradients without their scale; they keep it if not given.
         """
         scaler = self._scaler_of(module)
+        if clip is not None:
+            scaler.unscale_(optimizer)
+            clip()
         scaler.step(optimizer)
         scaler.update(vars(self).get('_scale_update_param'))
 
@@ -72,6 +78,10 @@ class ScaledModules:
         scales = state_dict.pop(KEY, {})
         super().load_state_dict(state_dict)  # type: ignore[misc]
         self.module_scalers.clear()
+        self.take_scales(scales)
+
+    def take_scales(self, scales: Mapping[int, dict[str, Any]]) -> None:
+        """Take the states of modules' scalers, by number."""
         for index, scale in scales.items():
             self._scaler_of(index).load_state_dict(scale)
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infopro.words import RECOMPUTE
+from infopro.words import PLACEMENTS, RECOMPUTE
 
 from ..local_heads.image_target import check_image_range
 from ..measure.sizes import SMALLEST_CAP, check_cap, parse_bytes
 
 PLANNED = ('batch_size', 'crop', 'precision', 'peak_bytes')
+WORDS: dict[str, tuple[str | None, ...]] = {
+    'update': ('step', 'module'),
+    'placement': PLACEMENTS,
+    'border_dtype': (None, 'bfloat16'),
+}
+"""What the values of these keys may be."""
 
 
 def check_types(settings: Mapping[str, Any], heads: Any) -> None:
@@ -41,6 +47,7 @@ def check_types(settings: Mapping[str, Any], heads: Any) -> None:
     interval = settings.get('balance_interval', 1)
     if type(interval) is not int or interval < 1:
         raise TypeError(f'local.balance_interval must be an int of at least 1, got {interval!r}')
+    _check_pipeline(settings)
     planned = settings.get('planned_for', dict.fromkeys(PLANNED))
     if not (isinstance(planned, Mapping) and set(PLANNED) <= set(planned)):
         keys = ', '.join(PLANNED)
@@ -50,6 +57,19 @@ def check_types(settings: Mapping[str, Any], heads: Any) -> None:
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
             raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')
     _check_lists(settings, heads)
+
+
+def _check_pipeline(settings: Mapping[str, Any]) -> None:
+    for key, words in WORDS.items():
+        if settings.get(key, words[0]) not in words:
+            valid = ' or '.join(map(repr, words))
+            raise ValueError(f'local.{key} must be {valid}, got {settings[key]!r}')
+    in_flight = settings.get('in_flight', 1)
+    if type(in_flight) is not int or in_flight < 1:
+        raise ValueError(f'local.in_flight must be an int of at least 1, got {in_flight!r}')
+    timeout = settings.get('process_timeout', 1)
+    if type(timeout) not in (int, float) or timeout <= 0:
+        raise ValueError(f'local.process_timeout must be seconds above 0, got {timeout!r}')
 
 
 def _check_compile(settings: Mapping[str, Any]) -> None:

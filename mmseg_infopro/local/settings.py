@@ -57,6 +57,18 @@ class LocalSettings:
             the one before it are averaged. Loss scaling has a scale for each module, see
             :mod:`mmseg_infopro.local.scaling`. Ignored, with a warning, if all gradients are needed
             at once: with clipping, accumulation, or an optimizer that is not known.
+        update: What one update is of: ``'step'``, all parameters; ``'module'``, those of each
+            module, with a loss scale, a skipped update and a norm to clip of its own. It is
+            ``update_per_module`` that changes what is trained where gradients are clipped, and goes
+            with accumulation.
+        placement: Where the modules are on several processes: ``'replicate'``, each process has
+            all; ``'pipeline'``, each has one, see
+            :class:`mmseg_infopro.parallel.ModuleParallel`.
+        in_flight: How many batches a process of a pipeline may be ahead of the next one.
+        border_dtype: What floats travel in between the processes of a pipeline: None as they are,
+            ``'bfloat16'`` for half of the bytes, rounded.
+        process_timeout: Seconds after which a process of a pipeline that another one waits for
+            counts as lost.
         chunked_losses: Compute every decode head's softmax cross-entropy sample by sample, so that
             full-size logits of a whole batch never live at once; other losses stay as they are.
         offload: Whether what the modules save for their backward passes waits in the host's memory,
@@ -82,12 +94,22 @@ class LocalSettings:
     context: Mapping[str, Any] | None = None
     image_range: Sequence[float] | str | None = None
     update_per_module: bool = False
+    update: str = 'step'
+    placement: str = 'replicate'
+    in_flight: int = 2
+    border_dtype: str | None = None
+    process_timeout: float = 600.0
     chunked_losses: bool = False
     offload: bool | tuple[int, ...] = False
     may_thaw: tuple[str, ...] = ()
     compile: dict[str, Any] | None = None
     channels_last: bool = False
     planned_for: Mapping[str, Any] | None = None
+
+    @property
+    def norm_per_module(self) -> bool:
+        """Return whether each module's update has its own scale and norm."""
+        return self.update == 'module'
 
     @property
     def margin_bytes(self) -> int:
@@ -130,6 +152,8 @@ def read_local_settings(local: Mapping[str, Any]) -> LocalSettings:
         settings['recompute'] = read_groups(settings['recompute'])
     if not isinstance(settings.get('offload', False), bool):
         settings['offload'] = tuple(settings['offload'])
+    if settings.get('update') == 'module':
+        settings['update_per_module'] = True
     compile_arguments = settings.pop('compile', False)
     if compile_arguments is not False:
         settings['compile'] = {} if compile_arguments is True else dict(compile_arguments)

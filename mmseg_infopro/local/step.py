@@ -30,7 +30,7 @@ def local_train_step(
     optim_wrapper: OptimWrapper,
     processes: Processes = ALONE,
 ) -> dict[str, Tensor]:
-    """Train on one batch, pass by pass, and update all parameters.
+    """Train on one batch, pass by pass, and update all parameters that train here.
 
     A pass's backward pass runs before the next one's forward pass, outside of autocast, so that its
     activations are gone by then. Accumulation, loss scaling and clipping behave as for
@@ -38,12 +38,15 @@ def local_train_step(
     parameters are updated, and its gradients gone, after its last pass; for all else that still is
     one update, at the end.
 
+    Of a pipeline's step a process takes the passes of its own modules: it receives what they start
+    from, and sends what they leave before the backward pass, in which the next process begins.
+
     Args:
         model: The segmentor; K=1 is one module with all losses.
         data: What the data loader yields.
         optim_wrapper: Updates the parameters of all modules.
-        processes: Make the gradients those of all processes. While gradients accumulate, give one
-            that does not.
+        processes: Say which modules run here, and make the gradients those of all processes. While
+            gradients accumulate, give one that does not.
 
     Returns:
         Detached values to log: the total ``loss``, then each module's.
@@ -74,15 +77,22 @@ def _run_passes(
     updates: ModuleUpdates | None,
 ) -> StepLog:
     """Run all passes of a step, forward and backward; their gradients are final at the end."""
-    starts = {0: Carried(data['inputs'], data['inputs'], data['data_samples'])}
+    image = data['inputs']
+    starts = {
+        processes.stages.start: processes.receive(Carried(image, image, data['data_samples']))
+    }
     log = StepLog()
     unaveraged: set[int] = set()
     for position, run in enumerate(passes):
-        with optim_wrapper.optim_context(model):
+        if run.first not in processes.stages:
+            continue
+        with optim_wrapper.optim_context(model), processes.running():
             if model.local_modules:
                 losses = forward_pass(model, passes, position, starts)
             else:  # K=1 is the parent's
                 losses = model.loss(**data)
+        if run.last + 1 in starts and run.last + 1 not in processes.stages:
+            processes.send(starts.pop(run.last + 1))
         if not losses:  # nothing trains, or a frozen module without auxiliary heads
             continue
         loss = log.add(*model.parse_losses(losses))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..measure.dry_optimizers import DryAdam8bit
-from ..upstream import accumulative_counts, has_step_hooks
+from ..upstream import accumulative_counts, has_step_hooks, updates_now
 from .eight_bit import updates_each_alone
 from .modular import Modular
 from .scaling import ScaledModules
@@ -57,9 +58,13 @@ class ModuleUpdates:
     With loss scaling each module has its own scale, and is updated early if it runs in one pass
     alone: gradients of several passes, or of several modules in one, have the scale of all others.
 
+    Where gradients are clipped, each module's are by their own norm, logged as
+    ``local_0.grad_norm``; ``grad_norm`` is that of the update at the end. While gradients
+    accumulate, nothing is updated.
+
     Args:
         model: Whose ``unshared_parameters`` may be updated early.
-        optimizer: One of :data:`SEPARABLE`, or of :mod:`.eight_bit`.
+        optim_wrapper: Its optimizer is one of :data:`SEPARABLE`, or of :mod:`.eight_bit`.
         scales: Scales the modules' losses, if anything does.
         passes: Of the step; those of modules alone, one after the other, if not given.
     """
@@ -67,12 +72,13 @@ class ModuleUpdates:
     def __init__(
         self,
         model: Modular,
-        optimizer: Optimizer,
+        optim_wrapper: OptimWrapper,
         scales: ScaledModules | None = None,
         passes: Sequence[Pass] = (),
     ) -> None:
         self._model = model
-        self._optimizer = optimizer
+        self._wrapper = optim_wrapper
+        self._is_due = updates_now(optim_wrapper)
         self._scales = scales
         self._scaled = () if scales is None else _early(passes, len(model.unshared_parameters))
         self._updated: list[nn.Parameter] = []
@@ -85,24 +91,36 @@ class ModuleUpdates:
 
     def update(self, modules: Collection[int]) -> None:
         """Update the parameters of some local modules by their gradients, which are final."""
-        unshared = self._model.unshared_parameters
-        if self._scales is None:
-            own = (p for index in modules if index < len(unshared) for p in unshared[index])
-            self._step(_part(self._optimizer, own))
+        if not self._is_due:
             return
+        unshared = self._model.unshared_parameters
+        early = range(len(unshared)) if self._scales is None else self._scaled
         for index in modules:
-            if index in self._scaled:
-                self._step(_part(self._optimizer, unshared[index]), index)
+            if index in early:
+                self._step(index, _part(self._wrapper.optimizer, unshared[index]))
 
-    def _step(self, part: Optimizer, scaled: int | None = None) -> None:
+    def _step(self, index: int, part: Optimizer) -> None:
         parameters = [parameter for group in part.param_groups for parameter in group['params']]
-        if scaled is None:
-            part.step()
-        elif any(parameter.grad is not None for parameter in parameters):
-            self._scales.step_module(scaled, part)  # type: ignore[union-attr]
+        if any(parameter.grad is not None for parameter in parameters):
+            clips = self._wrapper.clip_grad_kwargs
+            clip = partial(self._clip, index, parameters) if clips else None
+            if self._scales is not None:
+                self._scales.step_module(index, part, clip)
+            else:
+                if clip is not None:
+                    clip()
+                part.step()
         self._updated += parameters
         for parameter in parameters:
             parameter.grad = None
+
+    def _clip(self, index: int, parameters: Iterable[nn.Parameter]) -> None:
+        """Clip a module's gradients as the wrapper clips all."""
+        found = [p for p in parameters if p.requires_grad and p.grad is not None]
+        norm = self._wrapper.clip_func(found, **self._wrapper.clip_grad_kwargs)
+        if norm is not None:  # clipping by value has none
+            name = f'train/local_{index}.grad_norm'
+            self._wrapper.message_hub.update_scalar(name, float(norm))
 
     def check(self) -> None:
         """Check, after the last backward pass, that no parameter is about to be updated again.
@@ -152,15 +170,23 @@ def module_updates(
     """Return what updates the local modules of a step, or None if one update is to do it all.
 
     Warns if ``local.update_per_module`` asks for what the optimizer wrapper does not allow.
+
+    Raises:
+        ValueError: ``local.update='module'`` asks for it.
     """
     if not model.update_per_module or not model.boundaries:
         return None
-    found = obstacles(optim_wrapper)
+    found = obstacles(optim_wrapper, model.norm_per_module)
     scales = scaled_modules(optim_wrapper)
-    if scales is not None and max(num_names(model).values()) > 1:
-        found.append('parameters with several names, whose gradients need one loss scale')
+    one_norm = scales is not None or (model.norm_per_module and optim_wrapper.clip_grad_kwargs)
+    if one_norm and max(num_names(model).values()) > 1:
+        found.append('parameters with several names, whose gradients need one scale and norm')
     if not found:
-        return ModuleUpdates(model, optim_wrapper.optimizer, scales, passes)
+        return ModuleUpdates(model, optim_wrapper, scales, passes)
+    if model.norm_per_module:
+        raise ValueError(
+            f"local.update='module' does not go with {', '.join(found)}; valid: local.update='step'"
+        )
     # mmengine's logger shows a repeated warning once.
     MMLogger.get_current_instance().warning(
         f'local.update_per_module is ignored because of {", ".join(found)}: all local modules are '
@@ -169,8 +195,13 @@ def module_updates(
     return None
 
 
-def obstacles(optim_wrapper: Any) -> list[str]:
-    """Return what of an optimizer wrapper needs all gradients at once, or is not known not to."""
+def obstacles(optim_wrapper: Any, norm_per_module: bool = False) -> list[str]:
+    """Return what of an optimizer wrapper needs all gradients at once, or is not known not to.
+
+    Args:
+        optim_wrapper: Of mmengine.
+        norm_per_module: Clipping takes a norm for each module, and accumulation waits in each.
+    """
     wrapper = type(optim_wrapper)
     steps = (wrapper.update_params, wrapper.zero_grad, wrapper.step)
     known = [
@@ -183,9 +214,9 @@ def obstacles(optim_wrapper: Any) -> list[str]:
     optimizer = optim_wrapper.optimizer
     one_scale = scales_loss(optim_wrapper) and scaled_modules(optim_wrapper) is None
     found = {
-        'gradient clipping': bool(optim_wrapper.clip_grad_kwargs),
+        'gradient clipping': bool(optim_wrapper.clip_grad_kwargs) and not norm_per_module,
         'loss scaling by one scale, which LocalAmpOptimWrapper has for each module': one_scale,
-        'gradient accumulation': accumulative_counts(optim_wrapper) > 1,
+        'gradient accumulation': accumulative_counts(optim_wrapper) > 1 and not norm_per_module,
         f'the optimizer {type(optimizer).__name__}': not _is_separable(optimizer),
         "hooks on the optimizer's step": has_step_hooks(optimizer),
     }

@@ -57,8 +57,15 @@ class DryLocalAmpOptimWrapper(DryAmpOptimWrapper):
         """Scale nothing."""
         return nullcontext()
 
-    def step_module(self, module: int, optimizer: torch.optim.Optimizer) -> None:
+    def step_module(
+        self,
+        module: int,
+        optimizer: torch.optim.Optimizer,
+        clip: Callable[[], None] | None = None,
+    ) -> None:
         """Update one module."""
+        if clip is not None:
+            clip()
         optimizer.step()
 
 

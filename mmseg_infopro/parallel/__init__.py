@@ -8,12 +8,18 @@ from .launching import (
     process_group,
 )
 from .local_data_parallel import LocalDataParallel
+from .module_parallel import ModuleParallel
+from .pipeline_config import check_pipeline_config, is_pipeline, load_same_samples
 
 __all__ = [
     'LocalDataParallel',
+    'ModuleParallel',
+    'check_pipeline_config',
     'check_sync_batch_norm',
     'choose_model_wrapper',
     'init_distributed',
+    'is_pipeline',
+    'load_same_samples',
     'on_all_processes',
     'on_main_process',
     'process_group',

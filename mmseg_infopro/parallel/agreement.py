@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import torch.distributed as dist
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, is_main_process
+
+from ..upstream import as_world
 
 T = TypeVar('T')
 Failure = tuple[type[Exception], str]
@@ -22,15 +26,20 @@ constructor may ask for more than a text."""
 def on_main_process(work: Callable[[], T]) -> T:
     """Run ``work`` on the main process only; return there and everywhere else what it returned.
 
+    What exchanges figures with all processes, as heads that measure images do, is alone in it.
+
     Raises:
         Exception: What ``work`` raised, with the same sentence on all processes.
     """
     outcome: list[Any] = [None]
     error: Exception | None = None
+    is_job = dist.is_available() and dist.is_initialized()
+    alone = dist.new_group([0], backend='gloo') if is_job else None
     if is_main_process():
         try:
-            # Pickled here: an error of that must reach the others as well.
-            outcome[0] = pickle.dumps(work())
+            with nullcontext() if alone is None else as_world(alone):
+                # Pickled here: an error of that must reach the others as well.
+                outcome[0] = pickle.dumps(work())
         except Exception as raised:
             error, outcome[0] = raised, _failure(raised)
     broadcast_object_list(outcome)

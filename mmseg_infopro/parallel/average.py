@@ -10,10 +10,11 @@ from threading import RLock
 import torch.distributed as dist
 from torch import nn
 
+from ..local.processes import Alone
 from .buckets import Bucket, split
 
 
-class GradientAverage:
+class GradientAverage(Alone):
     """Averages the gradients of local modules over the processes.
 
     These are :class:`mmseg_infopro.local.processes.Processes`. Within :meth:`averaging`, a bucket

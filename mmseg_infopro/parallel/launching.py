@@ -20,6 +20,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..config.walk import SYNCHRONIZED, type_name, walk
 from .local_data_parallel import LocalDataParallel
+from .pipeline_config import is_pipeline, pipeline_wrapper
 
 RANK_NAMES = {
     'pytorch': {'RANK': 'RANK', 'WORLD_SIZE': 'WORLD_SIZE', 'LOCAL_RANK': 'LOCAL_RANK'},
@@ -115,8 +116,9 @@ def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> It
 def choose_model_wrapper(cfg: Config, launcher: str) -> None:
     """Set ``cfg.model_wrapper_cfg`` for a job of several processes, unless the config chose one.
 
-    A model with local modules gets :class:`LocalDataParallel`; any other is left to
-    mmengine's own choice, which without an accelerator must not name a device.
+    A model with local modules gets :class:`LocalDataParallel`, or :class:`ModuleParallel` for
+    ``local.placement='pipeline'``; any other is left to mmengine's own choice, which without an
+    accelerator must not name a device.
 
     Args:
         cfg: Changed; its partition is resolved.
@@ -126,7 +128,10 @@ def choose_model_wrapper(cfg: Config, launcher: str) -> None:
         return
     if 'local' in cfg.model:
         chosen = cfg.get('model_wrapper_cfg') or {}
-        cfg.model_wrapper_cfg = {'type': 'LocalDataParallel', **chosen}
+        default = dict(type='LocalDataParallel')
+        if is_pipeline(cfg):
+            default, chosen = pipeline_wrapper(cfg), _without_default(chosen)
+        cfg.model_wrapper_cfg = {**default, **chosen}
         if cfg.model.local.get('boundaries') != []:
             _check_wrapper(cfg)
     on_cpu = get_device() == 'cpu'
@@ -140,6 +145,13 @@ def choose_model_wrapper(cfg: Config, launcher: str) -> None:
         )
     elif wrapper is not None and on_cpu and 'DistributedDataParallel' in str(wrapper.get('type')):
         wrapper.setdefault('device_ids', None)
+
+
+def _without_default(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the type that ``resolve`` fills in where a config names none."""
+    if chosen.get('type') == 'LocalDataParallel':
+        return {key: value for key, value in chosen.items() if key != 'type'}
+    return chosen
 
 
 def _check_wrapper(cfg: Config) -> None:

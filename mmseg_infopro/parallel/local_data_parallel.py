@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import ref
@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS  # a Runner asks this one, not its children
 from torch import Tensor, nn
 
-from ..local.processes import ALONE, BUCKET_CAP_MB
+from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
 from ..local.step import local_train_step
 from ..upstream import at_end_of_backward, tree_leaves
 from .average import GradientAverage
@@ -64,30 +64,41 @@ class LocalDataParallel(nn.Module):
                 f'{type(module).__name__}; use MMDistributedDataParallel'
             )
         self.module = module
-        self._group = dist.new_group() if process_group is None else process_group
+        self.replicas = dist.new_group() if process_group is None else process_group
         self._max_bytes = bucket_cap_mb * 1024**2
         self._numbers = range(len(module.boundaries) + 1)
         self._known: list[nn.Parameter] = []
-        self._take_parameters()
+        self.take_parameters()
         self._broadcasts_buffers = broadcast_buffers
         self._buffers_may_differ = True
         self._averages = True
         self._context_of_backward: Callable[[], object | None] = _none
 
-    def _take_parameters(self) -> None:
+    def take_parameters(self) -> None:
         """Average the gradients of what the model consists of now, and begin with equal values."""
-        parameters = [self.module.module_parameters(index) for index in self._numbers]
-        _check_equal(parameters, self._group)
-        self._average = GradientAverage(parameters, self._max_bytes, self._group)
+        parameters = [
+            self.module.module_parameters(index) if index in self._numbers else {}
+            for index in range(len(self.module.boundaries) + 1)
+        ]
+        _check_equal(parameters, self.replicas)
+        self._average = GradientAverage(parameters, self._max_bytes, self.replicas)
         self._known = list(self.module.parameters())
-        broadcast([*self._known, *self.module.buffers()], self._max_bytes, self._group)
+        self._broadcast([*self._known, *self.module.buffers()])
+
+    def _broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the first process's tensors to all others; those on meta are not of this process."""
+        broadcast([t for t in tensors if not t.is_meta], self._max_bytes, self.replicas)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """Train every module on this process's batch, and update all parameters."""
         averages = self._averages and optim_wrapper.should_sync()
         self._begin(averages)
-        processes = self._average if averages else ALONE
+        processes = self._processes(self._average if averages else ALONE)
         return local_train_step(self.module, data, optim_wrapper, processes)
+
+    def _processes(self, average: Processes) -> Processes:
+        """Return what a step needs of the processes, one that averages or not."""
+        return average
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model; a backward pass through its output averages all gradients.
@@ -124,9 +135,9 @@ class LocalDataParallel(nn.Module):
     def _begin(self, averages: bool) -> None:
         self._average.forget()  # what a step that failed has left
         if [*map(id, self.module.parameters())] != [*map(id, self._known)]:
-            self._take_parameters()
+            self.take_parameters()
         if self._broadcasts_buffers and self._buffers_may_differ:
-            broadcast(self.module.buffers(), self._max_bytes, self._group)
+            self._broadcast(self.module.buffers())
         self._buffers_may_differ = averages
 
     def _average_in_backward(self, _: Tensor) -> None:

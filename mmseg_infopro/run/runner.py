@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from ..config.pretrained import ALLOW_FEW
 from ..files.whole import write_whole
-from ..hooks import ProgressHook, signals_noted
+from ..hooks import ProgressHook, signals_noted, whole_state
 from ..hooks.stopping import PatientWorker
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
@@ -48,6 +48,11 @@ class InfoProRunner(Runner):
             model = self.model.module if is_model_wrapper(self.model) else self.model
             check_pretrained(model, self.cfg.get(ALLOW_FEW, False))
         super().load_or_resume()
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Save as the parent does, all modules of a pipeline in one file (collective)."""
+        with whole_state(self):
+            super().save_checkpoint(*args, **kwargs)
 
     @master_only
     def dump_config(self) -> None:

@@ -23,8 +23,10 @@ from ..datasets import check_data, check_first_samples, check_labels
 from ..local.names import check_same_partition, own_boundaries, trained_boundaries
 from ..measure.undrawn import undrawn_weights
 from ..parallel import (
+    check_pipeline_config,
     check_sync_batch_norm,
     choose_model_wrapper,
+    load_same_samples,
     on_all_processes,
     on_main_process,
 )
@@ -53,8 +55,11 @@ def prepare_training(cfg: Config, resume: bool) -> Config:
     cfg = deepcopy(cfg)
     fill_scope(cfg)
     init_default_scope(cfg.default_scope)
+    on_all_processes(lambda: check_pipeline_config(cfg))
     checkpoint = on_all_processes(lambda: check_start(cfg, resume))
     cfg = on_main_process(lambda: resolve(cfg))
+    on_all_processes(lambda: check_pipeline_config(cfg))
+    load_same_samples(cfg)
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
     use_own_hooks(cfg)
     if checkpoint is not None:

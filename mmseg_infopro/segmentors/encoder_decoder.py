@@ -77,6 +77,7 @@ class InfoProEncoderDecoder(EncoderDecoder):
         self.warm_start = settings.warm_start
         self.balance_interval = settings.balance_interval
         self.update_per_module = settings.update_per_module
+        self.norm_per_module = settings.norm_per_module
         self.recomputes = settings.recompute != 'none'
         self.offloaded = offloaded_modules(settings.offload, len(self.boundaries) + 1)
         self.run_units: Callable[..., Any] = run_units

@@ -120,3 +120,18 @@ def test_wrapper_delegates() -> None:
     assert dataset.dataset.is_initialized
     assert (len(dataset), dataset.metainfo) == (5, dict(classes=('a',)))
     assert dataset.get_data_info(2) == dict(index=2)
+
+
+def test_the_processes_of_a_pipeline_load_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def indices(rank: int, world_size: int, processes_per_sample: int) -> list[StreamIndex]:
+        monkeypatch.setattr(
+            'mmengine.dataset.sampler.get_dist_info', lambda: (rank, world_size), raising=True
+        )
+        sampler = StreamSampler(RandomNumbers(), seed=3, processes_per_sample=processes_per_sample)
+        return list(islice(sampler, 7))
+
+    for rank in range(6):
+        found, wanted = indices(rank, 6, 3), indices(rank // 3, 2, 1)
+        assert [(int(i), i.position) for i in found] == [(int(i), i.position) for i in wanted]
+    with pytest.raises(ValueError, match='must divide the 6 processes of the job, got 4'):
+        indices(0, 6, 4)

@@ -29,6 +29,15 @@ from tests.models import build, model_config
             'local.update_per_module must be True or False, got 1',
         ),
         ([], TypeError, 'local must be a dict, got list'),
+        (
+            dict(num_modules=2, placement='spread'),
+            ValueError,
+            "local.placement must be 'replicate' or 'pipeline', got 'spread'",
+        ),
+        (dict(num_modules=2, update='all'), ValueError, "local.update must be 'step' or 'module'"),
+        (dict(num_modules=2, border_dtype='half'), ValueError, "be None or 'bfloat16', got 'half'"),
+        (dict(num_modules=2, in_flight=0), ValueError, 'in_flight must be an int of at least 1'),
+        (dict(num_modules=2, process_timeout=-1), ValueError, 'seconds above 0, got -1'),
     ],
 )
 def test_wrong_settings_are_named(local, error, message):

@@ -20,7 +20,7 @@ from torch import nn
 from mmseg_infopro.hooks.gradient_watch import GradientWatch
 from mmseg_infopro.local.update import SEPARABLE, ModuleUpdates, module_updates
 from tests.cpu_amp import CpuAmpOptimWrapper
-from tests.models import batch, build, dry_step_peak, gradients, model_config
+from tests.models import KeepGradients, batch, build, dry_step_peak, gradients, model_config
 
 BOUNDARIES = ['layer1.1', 'layer2.1', 'layer3.1']
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def test_every_known_optimizer_is_separable(
             unshared_parameters=(frozenset(parameters[:1]), frozenset(parameters[1:3]))
         )
         for _ in range(4):
-            updates = ModuleUpdates(modules, optimizer)
+            updates = ModuleUpdates(modules, OptimWrapper(optimizer))
             for parameter in parameters:
                 gradient = torch.randn(5, 3, generator=generator)
                 is_sparse = cls is torch.optim.SparseAdam
@@ -295,3 +295,59 @@ def test_gradient_after_a_modules_update_is_refused() -> None:
         match=r'must be False for this model: 1 parameter\(s\), as backbone.stem.0.weight',
     ):
         train(model, wrap(model), num_steps=1)
+
+
+CLIP = dict(max_norm=0.03)
+
+
+def model_of_own_norms(update: str = 'module', **local: Any) -> Any:
+    boundaries = ['layer1.1', 'layer2.1']
+    return build(model_config(local=dict(boundaries=boundaries, update=update, **local)))
+
+
+def test_each_module_is_clipped_by_its_own_norm() -> None:
+    """The weights of SGD by hand: gradients of a module over their own norm."""
+    model, reference = model_of_own_norms(), model_of_own_norms()
+    keep = KeepGradients.wrap(reference)
+    reference.update_per_module = False
+    reference.train_step(batch(), keep)
+    norms = []
+    with torch.no_grad():
+        for index in range(3):
+            parameters = [p for p in reference.module_parameters(index).values() if p.requires_grad]
+            norms.append(torch.cat([p.grad.flatten() for p in parameters]).norm().item())
+            for parameter in parameters:
+                parameter -= 0.5 * min(1.0, 0.03 / (norms[-1] + 1e-6)) * parameter.grad
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.5), clip_grad=dict(CLIP))
+    model.train_step(batch(), wrapper)
+    for name, parameter in reference.named_parameters():
+        torch.testing.assert_close(model.get_parameter(name), parameter, rtol=1e-5, atol=1e-6)
+    hub = wrapper.message_hub
+    names = ['train/local_0.grad_norm', 'train/local_1.grad_norm', 'train/grad_norm']
+    found = [hub.get_scalar(name).current() for name in names]
+    torch.testing.assert_close(found, norms, rtol=1e-4, atol=0.0)
+    assert min(norms) > 0.03  # else nothing is clipped
+
+
+def test_modules_of_their_own_updates_accumulate() -> None:
+    """Without clipping the update of each is a part of the one of all."""
+    weights = []
+    for update in ('module', 'step'):
+        model = model_of_own_norms(update)
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=2)
+        wrapper.initialize_count_status(model, 0, 3)
+        for step in range(3):  # the last one updates too, after one batch
+            before = {name: p.clone() for name, p in model.named_parameters()}
+            model.train_step(batch(size=32, seed=step), wrapper)
+            moved = [not torch.equal(before[name], p) for name, p in model.named_parameters()]
+            assert any(moved) == (step > 0)
+        weights.append(model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_updates_of_modules_that_cannot_be_are_refused() -> None:
+    model = model_of_own_norms()
+    with pytest.raises(
+        ValueError, match=r"local\.update='module' does not go with the optimizer LB"
+    ):
+        module_updates(model, OptimWrapper(torch.optim.LBFGS(model.parameters())))

@@ -1,0 +1,135 @@
+"""What a pipeline logs: the values of all its modules, as one process would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.hooks import EMAHook, LoggerHook, RuntimeInfoHook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+from ..parallel.module_parallel import ModuleParallel
+
+Values = dict[str, Any]
+
+
+@HOOKS.register_module()
+class PipelineInfoHook(RuntimeInfoHook):
+    """mmengine's :class:`RuntimeInfoHook` for :class:`ModuleParallel`.
+
+    Before training it lets each process keep its own module. The losses of a step stay where they
+    were made until a log, a checkpoint or a validation needs them; then the first process of a
+    pipeline gets those of every step since, under the names that one process logs, their sum as
+    ``loss``. Between these nothing waits.
+
+    A validation predicts with all weights on every process, on images of its own.
+    """
+
+    priority = 'HIGHEST'  # before whatever reads what is logged, or saves
+
+    def __init__(self) -> None:
+        self._steps: list[Values] = []
+        self._norms: dict[str, int] = {}
+        self._intervals: list[int] = []
+        self._said = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Keep one module."""
+        super().before_train(runner)
+        self._steps, self._said = [], False
+        self._intervals = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
+        averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        pipeline(runner).settle(runner.optim_wrapper, [average.module for average in averages])
+        for average in averages:  # it holds what it averages by name
+            tensors = average.module.state_dict(keep_vars=True)
+            average.avg_parameters = {name: tensors[name] for name in average.avg_parameters}
+        self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Note what the step gave, and log where that is due."""
+        self._steps.append(outputs or {})
+        ends = self.end_of_epoch(runner.train_dataloader, batch_idx)
+        due = any(self.every_n_inner_iters(batch_idx, interval) for interval in self._intervals)
+        if due or ends or self.is_last_train_iter(runner):
+            self.log_steps(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Log what has been noted: a checkpoint may be saved with the validation."""
+        super().before_val(runner)
+        self.log_steps(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Give the weights of others back, before averages are."""
+        pipeline(runner).release_modules()
+        super().after_val_epoch(runner, metrics)
+
+    def log_steps(self, runner: Runner) -> None:
+        """Bring the noted values of all modules together (collective within a pipeline)."""
+        steps, self._steps = [_on_cpu(values) for values in self._steps], []
+        model, hub = pipeline(runner), runner.message_hub
+        if model.replica:  # as in any data parallel training, the first process logs its own
+            return
+        norms = {
+            name: history.data[0][self._norms.get(name, 0) :].tolist()
+            for name, history in _norms(runner).items()
+        }
+        loading = hub.log_scalars.get('train/data_time')
+        seconds = loading.data[0].tolist() if loading else []
+        everyones = model.link.gather((steps, norms, seconds))
+        self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
+        if not everyones:
+            return
+        for values in zip(*(steps for steps, _, _ in everyones), strict=True):
+            for name, value in joined(values).items():
+                hub.update_scalar(f'train/{name}', value)
+        for _, norms, _ in everyones[1:]:
+            for name, found in norms.items():
+                for value in found:
+                    hub.update_scalar(name, value)
+        self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
+        self._say_loading(runner, [seconds for _, _, seconds in everyones])
+
+    def _say_loading(self, runner: Runner, seconds: list[list[float]]) -> None:
+        """Say once what it costs that every process loads every batch."""
+        if self._said or not all(seconds):
+            return
+        self._said = True
+        each = [f'{1000 * sum(own) / len(own):.0f}' for own in seconds]
+        runner.logger.info(
+            f'the {len(each)} processes of a pipeline load the same batches: they waited for '
+            f'{", ".join(each)} ms a batch'
+        )
+
+
+def joined(values: tuple[Values, ...]) -> Values:
+    """Return the values of all modules of one step, in order, and the sum of their losses."""
+    names = {name: value for own in values for name, value in own.items() if name != 'loss'}
+    losses = [own['loss'] for own in values if 'loss' in own]
+    return {**names, 'loss': torch.stack(losses).sum()} if losses else names
+
+
+def pipeline(runner: Runner) -> ModuleParallel:
+    """Return a run's model.
+
+    Raises:
+        TypeError: It is no pipeline.
+    """
+    if not isinstance(runner.model, ModuleParallel):
+        raise TypeError(
+            f'PipelineInfoHook needs model_wrapper_cfg.type=ModuleParallel, got '
+            f'{type(runner.model).__name__}: it is for local.placement=pipeline'
+        )
+    return runner.model
+
+
+def _norms(runner: Runner) -> dict[str, Any]:
+    scalars = runner.message_hub.log_scalars
+    return {name: history for name, history in scalars.items() if name.endswith('grad_norm')}
+
+
+def _on_cpu(values: Values) -> Values:
+    return {n: v.detach().cpu() if isinstance(v, Tensor) else v for n, v in values.items()}

@@ -1,0 +1,147 @@
+"""Borders between neighbouring processes of a pipeline: torch's point-to-point operations."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..local.carried import Carried
+from .border_format import Slot, contents, filled, layout, slots, tensors, with_contents
+from .watch import Watch
+
+
+class Link:
+    """What passes a border, from the process before and to the one behind.
+
+    Shapes are announced for the first batch of each size, and not again: all processes of a
+    pipeline load the same batch, so each knows which of them is the next. What is sent is kept
+    until it has arrived; beyond ``in_flight`` batches the sender waits.
+
+    Args:
+        ranks: The processes of this pipeline, in the order of their modules.
+        stage: The place of this process among them.
+        group: Theirs, for tensors.
+        control: Theirs as well, of gloo, for what tells of them.
+        watch: Explains waits that fail.
+        in_flight: How many batches may be on their way.
+        wire_dtype: In which 32-bit floats travel; None leaves them as they are.
+    """
+
+    def __init__(
+        self,
+        ranks: Sequence[int],
+        stage: int,
+        group: dist.ProcessGroup,
+        control: dist.ProcessGroup,
+        watch: Watch,
+        in_flight: int = 2,
+        wire_dtype: torch.dtype | None = None,
+    ) -> None:
+        self._ranks, self._stage = ranks, stage
+        self._group, self._control = group, control
+        self.watch = watch
+        self._limit = in_flight
+        self._wire_dtype = wire_dtype
+        self._sent: deque[tuple[list[dist.Work], list[Tensor]]] = deque()
+        self._received: dict[Any, Any] = {}
+        self._announced: dict[Any, Any] = {}
+
+    def send(self, carried: Carried) -> None:
+        """Begin to send what a module left; waits only where ``in_flight`` others are on their way.
+
+        Raises:
+            LostProcessError: The process behind is.
+            RuntimeError: A border has another layout than before, for a batch of the same size.
+        """
+        rank, nest = self._ranks[self._stage + 1], contents(carried)
+        self._announce(carried.image.shape, layout(nest), rank)
+        while len(self._sent) >= self._limit:
+            self._wait(self._sent.popleft()[0], rank)
+        leaves = tensors(nest)
+        flat = [Slot.of(leaf).flat(leaf).to(self._on_wire(leaf.dtype)) for leaf in leaves]
+        with self.watch.waiting(rank):
+            self._sent.append((self._begin(dist.isend, flat, rank), flat))
+
+    def receive(self, own: Carried, backbone: Any) -> Carried:
+        """Return what the next batch's module starts from.
+
+        Args:
+            own: The batch, as this process loaded it.
+            backbone: Of the model.
+
+        Raises:
+            LostProcessError: The process before is.
+        """
+        rank = self._ranks[self._stage - 1]
+        laid_out = self._layout(own.image.shape, rank)
+        places = slots(laid_out)
+        device = own.image.device
+        flat = [slot.empty(device, self._on_wire(slot.dtype)) for slot in places]
+        with self.watch.waiting(rank):
+            works = self._begin(dist.irecv, flat, rank)
+        self._wait(works, rank)
+        values = [slot.placed(memory) for slot, memory in zip(places, flat, strict=True)]
+        return with_contents(own, filled(laid_out, values), backbone)
+
+    def finish(self) -> None:
+        """Wait until all that was sent has arrived."""
+        while self._sent:
+            self._wait(self._sent.popleft()[0], self._ranks[self._stage + 1])
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return each process's value on the first one of the pipeline, and nothing on others."""
+        is_first = self._stage == 0
+        everyones: list[Any] = [None] * len(self._ranks)
+        with self.watch.waiting():
+            dist.gather_object(
+                value, everyones if is_first else None, self._ranks[0], group=self._control
+            )
+        return everyones if is_first else []
+
+    def _on_wire(self, dtype: torch.dtype) -> torch.dtype:
+        return self._wire_dtype or dtype if dtype == torch.float32 else dtype
+
+    def _begin(self, operation: Any, flat: list[Tensor], rank: int) -> list[dist.Work]:
+        if not flat:
+            return []
+        works: list[dist.Work] = dist.batch_isend_irecv(
+            [dist.P2POp(operation, memory, rank, self._group) for memory in flat]
+        )
+        return works
+
+    def _wait(self, works: list[dist.Work], rank: int) -> None:
+        for work in works:
+            with self._waiting(rank):
+                if dist.get_backend(self._group) == 'gloo':
+                    work.wait(timedelta(seconds=self.watch.timeout))
+                else:  # the device's stream waits, and not this process
+                    work.wait()
+
+    def _waiting(self, rank: int) -> AbstractContextManager[None]:
+        return self.watch.waiting(rank)
+
+    def _announce(self, size: Any, laid_out: Any, rank: int) -> None:
+        if size not in self._announced:
+            with self.watch.waiting(rank):
+                dist.send_object_list([laid_out], rank, group=self._control)
+            self._announced[size] = laid_out
+        elif self._announced[size] != laid_out:
+            raise RuntimeError(
+                f'the border behind local module {self._stage} has another layout than before for '
+                f'images of {tuple(size)}: {laid_out}, before {self._announced[size]}'
+            )
+
+    def _layout(self, size: Any, rank: int) -> Any:
+        if size not in self._received:
+            announced: list[Any] = [None]
+            with self.watch.waiting(rank):
+                dist.recv_object_list(announced, rank, group=self._control)
+            self._received[size] = announced[0]
+        return self._received[size]

@@ -1,0 +1,165 @@
+"""One local module per process: a pipeline in which nothing comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODEL_WRAPPERS
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+
+from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
+from ..upstream import job_store
+from .border_format import Slot
+from .link import Link
+from .local_data_parallel import LocalDataParallel
+from .pipeline_checks import check_optimizer, check_spreads, check_world
+from .placing import keep_modules, keep_state, module_tensors, set_tensor
+from .rows import control_group, synchronize_norms
+from .stage import Stage
+from .watch import Watch
+
+
+@MODEL_WRAPPERS.register_module()
+class ModuleParallel(LocalDataParallel):
+    """Wraps a segmentor of which each process trains one local module.
+
+    The processes are a mesh ``(dp, pp)``: rows of K neighbours, one for each module. A module needs
+    one thing of the others, the detached border before it, so those of a row work on K successive
+    batches at once, each on weights that have met all batches before. The samples of a row are the
+    same: each process loads them. Gradients are averaged over the processes with the same module.
+
+    When training begins, the tensors of all other modules go to meta, and with them what the
+    optimizer kept for them. For a prediction every process gets all weights; they go with the next
+    :meth:`release_modules`.
+
+    Args:
+        module: An :class:`InfoProEncoderDecoder` with K > 1 modules, on its device.
+        broadcast_buffers: As for :class:`LocalDataParallel`, within ``dp``.
+        bucket_cap_mb: As there.
+        in_flight: How many borders may be on their way to the next process.
+        border_dtype: ``'bfloat16'`` sends 32-bit floats rounded.
+        timeout: Seconds after which a process that another one waits for counts as lost.
+
+    Raises:
+        ValueError: The model, or the number of processes, does not make a pipeline.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        broadcast_buffers: bool = True,
+        bucket_cap_mb: float = BUCKET_CAP_MB,
+        in_flight: int = 2,
+        border_dtype: str | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        check_world(len(module.boundaries) + 1, dist.get_world_size())
+        check_spreads(module)
+        num_modules = len(module.boundaries) + 1
+        shape = dist.get_world_size() // num_modules, num_modules
+        mesh = init_device_mesh(get_device(), shape, mesh_dim_names=('dp', 'pp'))
+        super().__init__(module, broadcast_buffers, bucket_cap_mb, mesh.get_group('dp'))
+        synchronize_norms(module, mesh.get_group('dp'))
+        self.index: int = mesh.get_local_rank('pp')
+        self.replica: int = mesh.get_local_rank('dp')
+        self._pipeline: dist.ProcessGroup = mesh.get_group('pp')
+        self.ranks: list[int] = dist.get_process_group_ranks(self._pipeline)
+        modules = [rank % num_modules for rank in range(dist.get_world_size())]
+        self.link = Link(
+            self.ranks,
+            self.index,
+            self._pipeline,
+            control_group(mesh.mesh.tolist(), timeout),
+            Watch(job_store(), modules, dist.get_rank(), timeout),
+            in_flight,
+            getattr(torch, border_dtype) if border_dtype else None,
+        )
+        self.lag = num_modules * (in_flight + 1)
+        self.is_settled = False
+        self._lent: dict[str, Tensor] = {}
+
+    def settle(self, optim_wrapper: OptimWrapper, copies: Iterable[nn.Module] = ()) -> None:
+        """Keep this process's module, and drop all others (collective).
+
+        Args:
+            optim_wrapper: Of the whole model; whatever it has loaded of others' state goes.
+            copies: Of the model, of which the same parts go.
+
+        Raises:
+            ValueError: Its update is one of all modules together.
+        """
+        check_optimizer(self.module, optim_wrapper)
+        self._numbers = range(self.index, self.index + 1)
+        replaced = keep_modules(self.module, self._numbers, tuple(copies))
+        keep_state(optim_wrapper.optimizer, replaced)
+        self.take_parameters()
+        self.is_settled = True
+
+    def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """Train this process's module on the batch that all of its row have loaded.
+
+        Returns:
+            Detached values of this module; ``loss`` is its part of the total.
+        """
+        if not self.is_settled:
+            self.settle(optim_wrapper)
+        self.release_modules()
+        return super().train_step(data, optim_wrapper)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Predict; training goes through :meth:`train_step` alone."""
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'a pipeline of local modules trains through train_step only: no process has the '
+                "graph of the whole model; local.placement='replicate' has it"
+            )
+        self.gather_modules()
+        return super().forward(*args, **kwargs)
+
+    def val_step(self, data: Any) -> list:
+        """Predict this process's own images."""
+        self.gather_modules()
+        return super().val_step(data)
+
+    def test_step(self, data: Any) -> list:
+        """Predict this process's own images."""
+        self.gather_modules()
+        return super().test_step(data)
+
+    @torch.no_grad()
+    def gather_modules(self) -> None:
+        """Get the weights and buffers of all modules, once (collective within the row)."""
+        if not self.is_settled or self._lent:
+            return
+        for index in range(len(self.ranks)):
+            for name, tensor in module_tensors(self.module, index).items():
+                if index != self.index:
+                    self._lent[name], tensor = tensor, torch.empty_like(tensor, device=get_device())
+                    is_parameter = isinstance(self._lent[name], nn.Parameter)
+                    tensor = tensor.detach()
+                    own = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
+                    set_tensor(self.module, name, own)
+                memory = Slot.of(tensor).flat(tensor)
+                with self.link.watch.waiting():
+                    dist.broadcast(memory, self.ranks[index], group=self._pipeline)
+
+    def release_modules(self) -> None:
+        """Drop what :meth:`gather_modules` got."""
+        for name, tensor in self._lent.items():
+            set_tensor(self.module, name, tensor)
+        self._lent = {}
+
+    def own_names(self) -> list[str]:
+        """Return the names of the parameters and buffers of this process's module."""
+        return list(module_tensors(self.module, self.index))
+
+    def _processes(self, average: Processes) -> Processes:
+        alone = dist.get_world_size(self.replicas) == 1
+        average = ALONE if alone else average
+        return Stage(self.module, self.index, self.link, average, self.replicas)

@@ -1,0 +1,93 @@
+"""Which process of a pipeline is lost, where others wait for one that ended or hangs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch.distributed.distributed_c10d import PrefixStore
+
+EVERYONE = 'everyone'
+FIRST_WORD = 'lost'
+
+
+class LostProcessError(RuntimeError):
+    """Another process of a pipeline has ended, or does not answer."""
+
+    said_elsewhere = False
+
+
+class Watch:
+    """Notes in the job's store for whom each process waits, so that the lost one is found.
+
+    A process that ends ends its neighbours, and these theirs: all of them name the one that the
+    first of them found. One that hangs is the one for which all others wait, directly or not.
+
+    Args:
+        store: Of the job.
+        modules: The local module that each process trains, by rank.
+        rank: Of this process.
+        timeout: Seconds to wait for another one.
+    """
+
+    def __init__(self, store: Any, modules: Sequence[int], rank: int, timeout: float) -> None:
+        self._store = PrefixStore('pipeline', store)
+        self._modules = modules
+        self._rank = rank
+        self.timeout = timeout
+        self._note('')
+
+    @contextmanager
+    def waiting(self, peer: int | None = None) -> Iterator[None]:
+        """Context in which this process waits for another one, or for all of its pipeline.
+
+        Raises:
+            LostProcessError: It waited in vain; the sentence names the process and its module.
+        """
+        self._note(EVERYONE if peer is None else str(peer))
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._lost(peer, error) from error
+        self._note('')
+
+    def _note(self, peer: str) -> None:
+        self._store.set(str(self._rank), peer)
+
+    def _lost(self, peer: int | None, error: RuntimeError) -> LostProcessError:
+        hangs = 'timed out' in str(error).lower()
+        said_elsewhere = False
+        try:
+            found = self._hanging(peer) if hangs or peer is None else peer
+            sentence = self._sentence(found, hangs)
+            first = self._store.compare_set(FIRST_WORD, '', sentence).decode()
+            said_elsewhere = self._store.add('said', 1) > 1
+        except RuntimeError:  # the store has ended with the process that held it
+            first = self._sentence(0 if peer is None else peer, hangs)
+        lost = LostProcessError(first)
+        lost.said_elsewhere = said_elsewhere
+        return lost
+
+    def _hanging(self, peer: int | None) -> int | None:
+        """Return the process at the end of those that wait for another one."""
+        waits = {
+            rank: self._store.get(str(rank)).decode()
+            for rank in range(len(self._modules))
+            if rank != self._rank and self._store.check([str(rank)])
+        }
+        seen = {self._rank}
+        while peer is not None and peer not in seen and waits.get(peer, '').isdigit():
+            seen.add(peer)
+            peer = int(waits[peer])
+        if peer is not None and peer not in seen and not waits.get(peer):
+            return peer
+        return next((rank for rank, waited in waits.items() if not waited), peer)
+
+    def _sentence(self, rank: int | None, hangs: bool) -> str:
+        if rank is None:
+            return 'another process of the pipeline has ended'
+        module = f'process {rank}, which trains local module {self._modules[rank]}'
+        if hangs:
+            return f'{module}, has not answered for {self.timeout:g} s'
+        return f'{module}, has ended'
