@@ -12,7 +12,7 @@ from mmseg.registry import OPTIMIZERS
 
 from ..local.settings import LocalSettings
 from ..local_heads.arguments import constructor_arguments
-from .eight_bit import use_eight_bits
+from .eight_bit import leave_eight_bits, use_eight_bits
 from .step import updates_per_module
 
 BIT_FOR_BIT = 'bit for bit'
@@ -37,6 +37,7 @@ class Lever:
         fits: Whether a config can have it.
         needs: What one that cannot lacks.
         change: Changes a config beyond ``settings``, and raises a ValueError where it cannot.
+        change_back: Undoes that, where it was done.
     """
 
     summary: str
@@ -45,6 +46,7 @@ class Lever:
     fits: Callable[[Config], bool] = _anywhere
     needs: str = ''
     change: Callable[[Config], None] | None = None
+    change_back: Callable[[Config], None] | None = None
 
     def add(self, cfg: Config) -> None:
         """Add it to a config that it fits; what that says itself stays."""
@@ -58,6 +60,8 @@ class Lever:
         """Take its settings out of a config, its own or others."""
         for key in self.settings:
             _holder(cfg, key).pop(_name(key), None)
+        if self.change_back is not None:
+            self.change_back(cfg)
 
     def stands_in(self, cfg: Config) -> bool:
         """Whether a config has it, or cannot have it."""
@@ -139,6 +143,7 @@ LEVERS: dict[str, Lever] = {
         IN_8_BITS,
         {},
         change=use_eight_bits,
+        change_back=leave_eight_bits,
     ),
     'cheap recompute': Lever(
         'norms, activations and additions are made again in the backward pass, no convolution or '

@@ -91,7 +91,7 @@ def use_recipe(cfg: Config, word: str) -> None:
 
 def use_levers(cfg: Config, names: Sequence[str]) -> None:
     """Put some of :data:`LEVERS` in place of those that a local config has."""
-    for lever in LEVERS.values():
+    for lever in reversed(LEVERS.values()):  # what replaced settings of others goes first
         lever.remove(cfg)
     cfg.model = replaced(cfg.model, unchunked)
     add_levers(cfg, names)

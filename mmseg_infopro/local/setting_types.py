@@ -53,7 +53,7 @@ def check_types(settings: Mapping[str, Any], heads: Any) -> None:
         keys = ', '.join(PLANNED)
         raise TypeError(f'local.planned_for must be a dict with {keys}, got {planned!r}')
     check_image_range(settings.get('image_range'), 'local.image_range')
-    for key in ('schedule', 'context'):
+    for key in ('schedule', 'context', 'optimizer_before'):
         if key in settings and not (isinstance(settings[key], Mapping) and 'type' in settings[key]):
             raise TypeError(f'local.{key} must be a dict with a type, got {settings[key]!r}')
     _check_lists(settings, heads)

@@ -80,6 +80,8 @@ class LocalSettings:
         channels_last: Keep weights and activations in the channels-last memory format.
         planned_for: The step that a command planned a config for, and the peak that it predicted:
             ``dict(batch_size, crop, precision, peak_bytes)``. Another step warns.
+        optimizer_before: What the config's optimizer had before a recipe put one of 8 bits in its
+            place, ``dict(type='SGD')``, for another recipe to give it back.
     """
 
     num_modules: int | None = None
@@ -105,6 +107,7 @@ class LocalSettings:
     compile: dict[str, Any] | None = None
     channels_last: bool = False
     planned_for: Mapping[str, Any] | None = None
+    optimizer_before: Mapping[str, Any] | None = None
 
     @property
     def norm_per_module(self) -> bool:

@@ -28,7 +28,8 @@ ones by what floating-point numbers round; tests hold this in double precision. 
 softmax cross-entropies, and heads with a loss of their own, stay as they are. In 8 bits: the same
 gradients of the same weights, but the optimizer rounds its averages of them in every step, which is
 a close other training. So it is in no recipe: `--recipe lean+8-bit-optimizer` says it, and another
-recipe does not take it back. Its package comes with `pip install 'mmseg-infopro[eightbit]'`.
+recipe takes it back; an optimizer of 8 bits that a config names itself stays. Its package comes
+with `pip install 'mmseg-infopro[eightbit]'`.
 """
 LEFT_OUT = """
 A lever that a config cannot have is left out: an update per module with gradient clipping or

@@ -41,15 +41,26 @@ def test_an_optimizer_of_8_bits_takes_the_place(
     cfg = localize(with_optimizer(**optimizer), 2, recipe=f'{recipe}+8-bit-optimizer')
     assert cfg.optim_wrapper.optimizer == dict(becomes, lr=0.01)
     assert cfg.model.local.get('recompute') == ('cheap' if recipe == 'lean' else None)
-    again = localize(cfg, 2, recipe='plain')  # which undoes nothing that trains otherwise
+    again = localize(cfg, 3, recipe=f'{recipe}+8-bit-optimizer')
     assert again.optim_wrapper == cfg.optim_wrapper
+    plain = localize(again, 2, recipe='plain')
+    steps_in = {'foreach', 'fused'}  # other levers, which go as well
+    kept = {key: value for key, value in optimizer.items() if key not in steps_in}
+    assert plain.optim_wrapper.optimizer == dict(kept, lr=0.01)
     assert find_recipe(f'{recipe}+8-bit-optimizer').exact == 'in 8 bits'
 
 
-def test_one_of_8_bits_stays_as_it_is() -> None:
+@pytest.mark.parametrize('recipe', ['plain', 'lean+8-bit-optimizer'])
+def test_one_of_8_bits_that_a_config_names_stays_as_it_is(recipe: str) -> None:
     pytest.importorskip('torchao')
     cfg = with_optimizer(type='torchao_AdamW8bit', block_size=512)
-    assert localize(cfg, 2, recipe='lean+8-bit-optimizer').optim_wrapper == cfg.optim_wrapper
+    assert localize(cfg, 2, recipe=recipe).optim_wrapper == cfg.optim_wrapper
+
+
+def test_an_optimizer_that_replaced_one_of_8_bits_stays(installed: None) -> None:
+    cfg = localize(with_optimizer(type='SGD', momentum=0.9), 2, recipe='free+8-bit-optimizer')
+    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=0.1)
+    assert localize(cfg, 2, recipe='plain').optim_wrapper.optimizer == dict(type='AdamW', lr=0.1)
 
 
 @pytest.mark.parametrize(
