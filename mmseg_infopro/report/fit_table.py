@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ..measure.sizes import table_unit
 from .fit_row import Cap, Row
+from .step_sizes import MOST_IMAGES, MOST_PIXELS_HIGH
 
 
 def table_of(rows: Sequence[Row], cap: Cap, caption: str = '') -> Table:
@@ -29,12 +30,16 @@ def table_of(rows: Sequence[Row], cap: Cap, caption: str = '') -> Table:
             f'{peak / first.peak.total:.1%}',
             f'{row.step.flops / first.flops - 1:+.1%}' if row is not rows[0] else '',
             'yes' if row.fits else 'no',
-            str(row.batch or 'none'),
+            f'{row.batch or "none"}{"+" if row.batch >= MOST_IMAGES else ""}',
             _describe_crop(row),
         )
     return table
 
 
 def _describe_crop(row: Row) -> str:
-    text = '{}x{}'.format(*row.crop) if row.crop else 'none'
-    return f'{text} (fixed)' if row.fixed_crop else text
+    if row.crop is None:
+        return 'none (fixed)' if row.fixed_crop else 'none'
+    text = '{}x{}'.format(*row.crop)
+    if row.fixed_crop:
+        return f'{text} (fixed)'
+    return f'{text}+' if row.crop[0] >= MOST_PIXELS_HIGH else text

@@ -89,7 +89,8 @@ class Fitter:
 
             own = step.peak.total if sizes.has_own else measure(sizes.start)
             known = {} if own is None else {sizes.start: own}
-            return largest_within(self.cap.tensors, measure, sizes.size_of, known, fixed)
+            cap = self.cap.tensors
+            return largest_within(cap, measure, sizes.size_of, known, fixed, sizes.most)
 
         return self._row(way, cfg, step, search, batches(cfg), crops(cfg))
 
@@ -145,9 +146,9 @@ class Fitter:
         def plans(count: int) -> bool:
             return plan_fits(measured.predict(count), num_modules, self.settings, cap)
 
-        found = largest(plans, self._largest_before[sizes])
+        found = largest(plans, self._largest_before[sizes], most=sizes.most)
         if found and measured.take_third(found):
-            found = largest(plans, found)
+            found = largest(plans, found, most=sizes.most)
         while found and not self._confirms(sizes.config(found), measured, found, num_modules):
             found -= 1
         self._largest_before[sizes] = max(1, found)  # that of another K is about the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
 
@@ -13,20 +14,26 @@ FARTHEST = 8
 """How many times what was measured a prediction reaches."""
 
 
-def largest(fits: Callable[[int], bool], start: int, fits_start: bool | None = None) -> int:
+def largest(
+    fits: Callable[[int], bool],
+    start: int,
+    fits_start: bool | None = None,
+    most: int = sys.maxsize,
+) -> int:
     """Return the largest n for which ``fits`` holds, 0 if it holds for none.
 
     Args:
         fits: Holds up to some number, and for none beyond.
         start: Where to begin to look, at least 1.
         fits_start: What ``fits(start)`` is, if that is known.
+        most: The largest n that is asked for, at least ``start``.
     """
     fits = cache(fits)
     if fits(start) if fits_start is None else fits_start:
         low, step = start, 1
-        while fits(low + step):
-            low, step = low + step, 2 * step
-        high = low + step
+        while low < most and fits(min(low + step, most)):
+            low, step = min(low + step, most), 2 * step
+        high = min(low + step, most)
     else:
         high, step = start, 1
         while high > step and not fits(high - step):
@@ -44,6 +51,7 @@ def largest_within(
     size_of: Callable[[int], int],
     known: dict[int, int],
     fixed: int,
+    most: int = sys.maxsize,
 ) -> int:
     """Return the largest n whose bytes are within a cap, 0 if those of none are.
 
@@ -57,6 +65,7 @@ def largest_within(
         size_of: The size of an n, which bytes are a curve of.
         known: Bytes of some n.
         fixed: Bytes of a step of no size.
+        most: The largest n that is asked for, at least those that are known.
     """
     measured: dict[int, int | None] = dict(known)
     while True:
@@ -64,14 +73,14 @@ def largest_within(
         low = max(fitting, default=0)
         high = min((n for n in measured if n > low), default=None)
         found = low if measured.get(low) is not None else 0
-        if high == low + 1:
+        if high == low + 1 or low >= most:
             return found
         if not any(measured.values()):
             guess = low + 1 if measured else 1
             measured[guess] = measure(guess)
             continue
         predict = _prediction(measured, size_of, fixed)
-        guess = _guess(predict, cap, low, high, len(measured))
+        guess = min(most, _guess(predict, cap, low, high, len(measured)))
         if guess <= low:
             if len(measured) > 1 and predict(low + 1) > (1 + CLOSE) * cap:
                 return found

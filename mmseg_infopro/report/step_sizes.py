@@ -18,6 +18,10 @@ from ..planning.growth import grown
 Crop = tuple[int, int]
 CROP_STEP = 32
 """Crops that are tried are a multiple of this, in pixels, high and wide."""
+MOST_IMAGES = 128
+"""The largest batch that is tried: a dry step whose losses go by images takes seconds for it."""
+MOST_PIXELS_HIGH = 4096
+"""The highest crop that is tried."""
 
 
 class Sizes:
@@ -28,6 +32,7 @@ class Sizes:
         change: Returns what :func:`override_step` changes for the n-th.
         size_of: Images or pixels of the n-th.
         start: The n of the config, or one near to it.
+        most: The largest n that is tried, if that is above ``start``.
         has_own: Whether ``start`` is the config's own.
         may_bend: Whether bytes may be quadratic in the size.
     """
@@ -38,11 +43,13 @@ class Sizes:
         change: Callable[[int], dict[str, Any]],
         size_of: Callable[[int], int],
         start: int,
+        most: int,
         has_own: bool = True,
         may_bend: bool = False,
     ) -> None:
         self._cfg, self._change = cfg, change
-        self.size_of, self.start, self.has_own, self.may_bend = size_of, start, has_own, may_bend
+        self.size_of, self.start, self.most = size_of, start, max(start, most)
+        self.has_own, self.may_bend = has_own, may_bend
 
     def config(self, count: int) -> Config:
         """Return the config of the n-th size."""
@@ -58,7 +65,7 @@ class Sizes:
 def batches(cfg: Config) -> Sizes:
     """Return the batches at the config's crop."""
     start = step_shape(cfg).batch_size
-    return Sizes(cfg, lambda count: dict(batch_size=count), lambda count: count, start)
+    return Sizes(cfg, lambda count: dict(batch_size=count), lambda count: count, start, MOST_IMAGES)
 
 
 def crops(cfg: Config) -> Sizes:
@@ -75,7 +82,8 @@ def crops(cfg: Config) -> Sizes:
         return high * wide
 
     own = (height, width) == crop_of(start)
-    return Sizes(cfg, lambda count: dict(crop=crop_of(count)), pixels, start, own, may_bend=True)
+    change, most = lambda count: dict(crop=crop_of(count)), MOST_PIXELS_HIGH // CROP_STEP
+    return Sizes(cfg, change, pixels, start, most, own, may_bend=True)
 
 
 class Measured:

@@ -19,6 +19,17 @@ def test_the_largest_number(limit):
         assert len(asked) == len(set(asked)), 'a dry step was taken twice'
 
 
+@pytest.mark.parametrize('most', [9, 12, 40])
+def test_nothing_beyond_the_most_is_tried(most):
+    asked = []
+    assert largest(lambda n: asked.append(n) or True, 9, most=most) == most
+    assert largest(lambda n: n <= 10, 9, most=most) == min(10, most)
+    known = {9: 90}
+    assert largest_within(10**9, lambda n: asked.append(n) or 10 * n, int, known, 0, most) == most
+    assert max(asked) == most
+    assert len(asked) < 12
+
+
 def search(cap, bytes_of, start, fixed=0, size_of=lambda n: n):
     asked = []
 

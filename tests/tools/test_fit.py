@@ -10,7 +10,7 @@ from mmseg_infopro.config.explain import FailedStepError
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import dry_config_step, step_shape
 from mmseg_infopro.measure.sizes import parse_bytes
-from mmseg_infopro.report import fitting
+from mmseg_infopro.report import fitting, step_sizes
 from mmseg_infopro.report.baselines import E2E, end_to_end_forms
 from mmseg_infopro.report.fit_row import Cap
 from mmseg_infopro.report.fitting import Fitter
@@ -95,6 +95,16 @@ def test_a_network_that_takes_its_own_crop_only(monkeypatch, cap):
     assert row.fixed_crop
     assert row.crop == ((64, 96) if row.fits else None)
     assert row.fits == (row.batch >= 4) == (cap == '60MB')
+
+
+def test_a_cap_far_beyond_what_a_network_needs_is_not_used_up(monkeypatch):
+    monkeypatch.setattr(step_sizes, 'MOST_IMAGES', 6)
+    monkeypatch.setattr(step_sizes, 'MOST_PIXELS_HIGH', 96)
+    cfg = read_config(str(ROOT / CONFIG), None)
+    override_step(cfg, 4, (64, 96))
+    fitter = Fitter(cfg, 'auto', Cap(parse_bytes('1TB'), 0))
+    rows = [fitter.end_to_end(E2E, end_to_end_forms(cfg)[E2E]), fitter.local(2)]
+    assert [(row.batch, row.crop) for row in rows] == 2 * [(6, (96, 128))]
 
 
 def test_a_method_whose_modules_train_in_turn(run_at_root):
