@@ -1,46 +1,36 @@
-"""Generate street scenes, train on them in local modules, evaluate, and compare the memory."""
+"""Train end to end and in two local modules at the same time, and show both side by side."""
 
 from __future__ import annotations
 
-import io
-import logging
+import signal
 from argparse import Namespace
-from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
-from PIL import Image
+from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from ..config.edit import set_partition
-from ..config.read import read_config
-from ..config.resolve import resolve
-from ..config.step import config_peak
+from ..config.read import config_file, read_config
 from ..datasets.cityscapes_tree import inspect_tree, prepare_tree
-from ..datasets.label_statistics import class_counts, constant_prediction_scores
 from ..datasets.streets import StreetSettings, write_streets
 from ..files.outputs import check_folder
-from ..hooks import signals_noted
-from ..hooks.pictures import comparison_figure, make_example
-from ..measure.sizes import table_unit
+from ..files.whole import write_whole
 from ..report.figures import save_figure
-from ..run.console import ConsoleHandler
-from ..run.resume_point import find_resume_checkpoint
-from ..run.runner import InfoProRunner
-from ..run.training import prepare_training
-from ..run.work_dir import own_work_dir
+from ..report.run_files import read_run
+from ..report.run_report import run_report
+from ..report.way import parse_way
+from ..study.bed import Bed, Run, plan_runs
+from ..study.running import Study, run_all
+from ..study.side_by_side import comparison_table, majority_line, predictions_figure
 from .ending import command
 from .progress import progress_bar
 
-CONFIG = 'mmseg_infopro::streets/infopro_deeplabv3_r18.py'
-CITYSCAPES = 'mmseg_infopro::infopro_deeplabv3_cityscapes.py'
-PICTURED = (0, 1, 5)
+CONFIG = 'mmseg_infopro::streets/e2e_deeplabv3_r18.py'
+WAYS = {'e2e': 'end to end', 'infopro:2': 'local modules'}
+PARTITIONS = {'2': ['layer2.0']}
 
 
 def make_data(root: Path, settings: StreetSettings) -> None:
@@ -51,147 +41,95 @@ def make_data(root: Path, settings: StreetSettings) -> None:
         prepare_tree(report.frames, workers=2, on_frame=advance)
 
 
-def demo_config(args: Namespace) -> Config:
-    work_dir = args.work_dir
-    if args.fresh and any(work_dir.glob('*.pth')):
-        names = (work_dir.with_name(f'{work_dir.name}_{number}') for number in count(2))
-        work_dir = next(path for path in names if not path.exists())
+def demo_folder(args: Namespace) -> Path:
+    """Return where the demo's runs lie: a new folder, if it shall begin afresh."""
+    folder: Path = args.work_dir
+    if args.fresh and folder.exists():
+        names = (folder.with_name(f'{folder.name}_{number}') for number in count(2))
+        folder = next(path for path in names if not path.exists())
+    return folder
+
+
+def demo_study(args: Namespace) -> Study:
+    folder = demo_folder(args)
     options: dict[str, Any] = {
-        'work_dir': str(work_dir),
-        'train_dataloader.dataset.dataset.data_root': str(args.data_root),
-        'test_dataloader.dataset.data_root': str(args.data_root),
+        f'{loader}.data_root': args.data_root.resolve()
+        for loader in (
+            'train_dataloader.dataset.dataset',
+            'val_dataloader.dataset',
+            'test_dataloader.dataset',
+        )
     }
     if args.iters is not None:
         if args.iters < 1:
             raise ValueError(f'--iters must be at least 1, got {args.iters}')
         options |= {'train_cfg.max_iters': args.iters, 'param_scheduler.0.end': args.iters}
-    cfg = read_config(CONFIG, options)
-    # Evaluated once, at the end.
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.train_cfg.pop('val_interval')
-    cfg.custom_hooks.append(dict(type='ProgressHook'))
-    return cfg
+    bed = Bed(folder, str(config_file(CONFIG)), PARTITIONS, options)
+    return Study(bed, folder.resolve().parent, pictures=3)
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Build a Runner whose log goes to its file, and to the console only what is a warning."""
-    runner = InfoProRunner.from_cfg(cfg)
-    for handler in runner.logger.handlers:
-        if isinstance(handler, ConsoleHandler):
-            handler.setLevel(logging.WARNING)
-    return runner
+def are_finished(study: Study, runs: list[Run]) -> bool:
+    """Whether nothing is left to train.
 
-
-def trained_iterations(cfg: Config) -> list[int]:
-    """Return those of the checkpoints in the work dir; more than are asked for are an error."""
-    work_dir = Path(cfg.work_dir)
-    iterations = [int(path.stem.split('_')[1]) for path in work_dir.glob('iter_*.pth')]
-    max_iters = cfg.train_cfg.max_iters
-    if iterations and max(iterations) > max_iters:
+    Raises:
+        ValueError: The folder holds runs of other options.
+    """
+    try:
+        return all([study.is_finished(run) for run in runs])
+    except ValueError as error:
         raise ValueError(
-            f'{work_dir} holds a run of {max(iterations)} iterations, more than the {max_iters} '
-            'asked for: train anew beside it with --fresh, or name another --work-dir'
-        )
-    return iterations
+            f'{study.bed.folder} holds a demo with other options: train anew beside it with '
+            '--fresh, or name another --work-dir'
+        ) from error
 
 
-def train_or_reuse(cfg: Config, console: Console) -> Runner:
-    iterations = trained_iterations(cfg)
-    runner = build_runner(prepare_training(cfg, resume=bool(iterations)))
-    if cfg.train_cfg.max_iters in iterations:
-        console.print(f'{cfg.work_dir} holds a finished run: not trained again (--fresh does)')
-        runner.load_or_resume()
-    else:
-        boundaries = ', '.join(runner.model.boundaries)
-        console.print(f'boundaries: {boundaries}; the full log is in {runner.log_dir}')
-        with signals_noted():
-            runner.train()
-    return runner
+def train_both(study: Study, runs: list[Run], console: Console) -> None:
+    """Train at the same time, and show how far both are.
 
+    Raises:
+        ValueError: A training failed.
+    """
+    columns = TextColumn('{task.description}'), BarColumn(), TaskProgressColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        tasks = {run: progress.add_task(f'{WAYS[run.way.word]:13}', total=1.0) for run in runs}
 
-def majority_scores(cfg: Config, root: Path) -> tuple[int, dict[str, float]]:
-    num_classes = cfg.model.decode_head.num_classes
-    train, val = (
-        class_counts(
-            (
-                np.asarray(Image.open(path))
-                for path in sorted((root / 'gtFine' / split).rglob('*_labelTrainIds.png'))
-            ),
-            num_classes,
-        )
-        for split in ('train', 'val')
-    )
-    majority = int(train.argmax())
-    return majority, constant_prediction_scores(val, majority)
+        def advance(run: Run, share: float) -> None:
+            progress.update(tasks[run], completed=share)
 
-
-def peaks(cfg: Config) -> tuple[int, int]:
-    """Return the predicted peak of the config's step, and that of the same end to end."""
-    end_to_end = Config(cfg.to_dict())
-    set_partition(end_to_end, num_modules=1)
-    return config_peak(resolve(cfg)).total, config_peak(end_to_end).total
-
-
-def show(
-    metrics: dict[str, float], majority: str, baseline: dict[str, float], cfg: Config
-) -> Table:
-    table = Table(
-        title='Local modules (K=2) beside the alternative',
-        caption='peak: of one training step, predicted on fake tensors',
-    )
-    for column in ('', 'local modules', 'alternative', 'ratio'):
-        table.add_column(column, justify='right' if column else 'left')
-    for name in ('mIoU', 'aAcc'):
-        table.add_row(
-            f'{name}, validation scenes',
-            f'{metrics[name]:.1f} %',
-            f'{baseline[name]:.1f} % (all "{majority}")',
-            f'{metrics[name] / baseline[name]:.1f} x',
-        )
-    cityscapes = read_config(CITYSCAPES)
-    for name, trial in (('this network', cfg), ('R101, Cityscapes', cityscapes)):
-        local, end_to_end = peaks(trial)
-        unit, size = table_unit(end_to_end)
-        table.add_row(
-            f'peak, {name}',
-            f'{local / size:.2f} {unit}',
-            f'{end_to_end / size:.2f} {unit} (end-to-end)',
-            f'{local / end_to_end:.1%}',
-        )
-    return table
-
-
-def draw(runner: Runner, path: Path) -> None:
-    dataset = runner.test_dataloader.dataset
-    model = runner.model.eval()
-    indices = [index for index in PICTURED if index < len(dataset)]
-    examples = [make_example(model, dataset[index]) for index in indices]
-    meta = dataset.metainfo
-    figure = comparison_figure(examples, meta['classes'], meta['palette'])
-    save_figure(figure, path, dpi=110)
+        failed = run_all(study, runs, len(runs), progress.console.print, advance)
+    if failed:
+        outputs = ', '.join(str(study.work_dir(run) / 'output.txt') for run in failed)
+        raise ValueError(f'a training failed; what it said is in {outputs}')
 
 
 @command
 def main(args: Namespace) -> None:
-    console = Console()
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: runs stop and save
     torch.set_num_threads(2)
-    height, width = args.size
-    settings = StreetSettings(args.train, args.val, height, width)
-    cfg = demo_config(args)
+    settings = StreetSettings(args.train, args.val, *args.size)
+    study = demo_study(args)
+    runs = plan_runs(study.bed, [parse_way(word) for word in WAYS], [0])
     check_folder('--data-root', args.data_root)
     check_folder('--work-dir', args.work_dir)
-    if trained_iterations(cfg):
-        find_resume_checkpoint(cfg)  # raises if none can be opened
+    init_default_scope('mmseg')
+    finished = are_finished(study, runs)
     make_data(args.data_root, settings)
-    with own_work_dir(cfg):
-        runner = train_or_reuse(cfg, console)
-    console.print('evaluating ...')
-    with redirect_stdout(io.StringIO()):
-        metrics = runner.test()
-    majority, baseline = majority_scores(cfg, args.data_root)
-    classes = runner.test_dataloader.dataset.metainfo['classes']
-    console.print('dry steps ...')
-    console.print(show(metrics, classes[majority], baseline, cfg))
-    picture = Path(cfg.work_dir) / 'demo.png'
-    draw(runner, picture)
-    console.print(f'picture: {picture}')
+    if finished:
+        console.print(f'{study.bed.folder} holds finished runs: not trained again (--fresh does)')
+    else:
+        study.bed.folder.mkdir(parents=True, exist_ok=True)
+        train_both(study, runs, console)
+    files = {WAYS[run.way.word]: read_run(study.work_dir(run)) for run in runs}
+    with progress_bar('dry steps', 2 * len(files) + 2) as advance:
+        for run_files in files.values():
+            write_whole(run_files.work_dir / 'report.html', run_report(run_files, advance))
+        records = {WAYS[run.way.word]: study.record_file(run) for run in runs}
+        table = comparison_table(records, advance)
+    console.print(table)
+    console.print(majority_line(args.data_root, read_config(CONFIG)), soft_wrap=True)
+    picture = study.bed.folder / 'demo.png'
+    save_figure(predictions_figure(files), picture, dpi=110)
+    console.print(f'picture: {picture}', soft_wrap=True)
+    for name, run_files in files.items():
+        console.print(f'report, {name}: {run_files.work_dir / "report.html"}', soft_wrap=True)

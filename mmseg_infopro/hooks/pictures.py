@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,14 @@ class Example:
         label: Class ids, ``(H, W)``; ids without a colour are ignored ones.
         prediction: Class ids, ``(H, W)``.
         reconstructions: By boundary, what the head there rebuilds: RGB in [0, 1], ``(h, w, 3)``.
+        beside: Predictions of other networks by their names, each ``(H, W)``.
     """
 
     image: np.ndarray
     label: np.ndarray
     prediction: np.ndarray
     reconstructions: Mapping[str, np.ndarray]
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -82,16 +84,18 @@ def comparison_figure(
     examples: Sequence[Example],
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
+    prediction: str = 'prediction',
 ) -> Figure:
-    """Draw image, ground truth, prediction and reconstructions of each example in a row.
+    """Draw image, ground truth, predictions and reconstructions of each example in a row.
 
     Args:
         examples: At least one.
         classes: Names for the legend.
         palette: Their colours, 0 to 255.
+        prediction: What the network's own prediction is called.
     """
     seen = [f'seen by the head at {boundary}' for boundary in examples[0].reconstructions]
-    titles = ('image', 'ground truth', 'prediction', *seen)
+    titles = ('image', 'ground truth', *examples[0].beside, prediction, *seen)
     height, width = examples[0].image.shape[:2]
     row_height = 3.4 * height / width
     size = (3.4 * len(titles), row_height * len(examples) + 1.0)
@@ -99,8 +103,9 @@ def comparison_figure(
     axes = figure.subplots(len(examples), len(titles), squeeze=False)
     for row, example in zip(axes, examples, strict=True):
         label = colour_labels(example.label, palette)
-        prediction = colour_labels(example.prediction, palette)
-        panels = (example.image, label, prediction, *example.reconstructions.values())
+        labels = (*example.beside.values(), example.prediction)
+        predictions = (colour_labels(each, palette) for each in labels)
+        panels = (example.image, label, *predictions, *example.reconstructions.values())
         for axis, panel in zip(row, panels, strict=True):
             axis.imshow(panel)
             axis.set_axis_off()

@@ -37,12 +37,14 @@ class Study:
         work_dirs: Folder for the runs' own folders.
         options: ``--cfg-options`` beside the bed's, as ``key=value``.
         threads: Of each run.
+        pictures: Validation images that each run draws.
     """
 
     bed: Bed
     work_dirs: Path
     options: Sequence[str] = ()
     threads: int = 1
+    pictures: int = 0
 
     def record_file(self, run: Run) -> Path:
         """Return where a run's record lies."""
@@ -87,6 +89,7 @@ class Study:
             f'val_evaluator.counts_dir={work_dir / COUNTS}',
             *of_way,
         ]
+        way += ['--pictures', str(self.pictures)] if self.pictures else []
         resume = ['--resume'] if any(work_dir.glob('iter_*.pth')) else []
         command = [*new_process('train'), run.config or self.bed.config, *way]
         return [*command, '--work-dir', str(work_dir), *resume, '--cfg-options', *options]
