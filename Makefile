@@ -17,7 +17,7 @@ STAMP := .venv/.installed
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP)  ## Train and compare on generated street scenes.
+demo: $(STAMP)  ## Train end to end and locally on street scenes, side by side.
 	$(BIN)/python tools/demo.py
 
 test: $(STAMP)  ## Lint, check types, run the tests.
@@ -33,7 +33,7 @@ docs: $(STAMP)  ## Build the documentation into work_dirs/site; any warning is a
 faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP $(FAULTS)
 
-campaigns: $(STAMP)  ## All campaigns: kills, faults, bad inputs, what fits ten networks.
+campaigns: $(STAMP)  ## All campaigns: faults, bad inputs, fits, tutorial, demo, browser.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests
 
 clean:  ## Remove .venv and the caches.

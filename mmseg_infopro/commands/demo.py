@@ -23,7 +23,7 @@ from ..report.run_files import read_run
 from ..report.run_report import run_report
 from ..report.way import parse_way
 from ..study.bed import Bed, Run, plan_runs
-from ..study.running import Study, run_all
+from ..study.running import OtherOptionsError, Study, run_all
 from ..study.side_by_side import comparison_table, majority_line, predictions_figure
 from .ending import command
 from .progress import progress_bar
@@ -76,7 +76,7 @@ def are_finished(study: Study, runs: list[Run]) -> bool:
     """
     try:
         return all([study.is_finished(run) for run in runs])
-    except ValueError as error:
+    except OtherOptionsError as error:
         raise ValueError(
             f'{study.bed.folder} holds a demo with other options: train anew beside it with '
             '--fresh, or name another --work-dir'

@@ -28,6 +28,10 @@ SOURCE = Path(mmseg_infopro.__file__).parents[1]
 POLL_SECONDS = 2.0
 
 
+class OtherOptionsError(ValueError):
+    """Says that a record is of a run with other options."""
+
+
 @dataclass(frozen=True)
 class Study:
     """Where the runs of a bed are made, and how.
@@ -62,7 +66,7 @@ class Study:
         """Whether a run's record is there.
 
         Raises:
-            ValueError: It is of a run with other options.
+            OtherOptionsError: It is of a run with other options.
         """
         file = self.record_file(run)
         if not file.is_file():
@@ -70,7 +74,7 @@ class Study:
         made, wanted = read_record(file, ['options'])['options'], what_trains(self.all_options())
         if made != wanted:
             differ = sorted({*made} ^ {*wanted})
-            raise ValueError(
+            raise OtherOptionsError(
                 f'{file} is the record of a run with other options, which differ in '
                 f'{", ".join(differ)}: use another bed, or move the record away'
             )

@@ -214,8 +214,7 @@ MADE |= {
     'other_card': folder_with(
         report__json='{"machine": {"name": "H1", "torch": "1", "small": true}, "rows": []}'
     ),
-    'longer': folder_with(iter_99__pth='no weights'),
-    'text_checkpoint': folder_with(iter_5__pth='no weights'),
+    'broken_demo': folder_with(**{'e2e-s0__json': '{"way": '}),
 }
 
 
