@@ -62,7 +62,7 @@ def run_report(run: RunFiles, advance: Callable[[], None] = lambda: None) -> str
         ) + as_note('For each local module: its parameters, and the peak while it runs.')
     sections['Predictions and reconstructions'] = ''.join(
         embedded(file, 'validation images') for file in run.pictures
-    ) or as_note('None were drawn: tools/train.py --pictures 3 draws them at validations.')
+    ) or as_note('None were drawn: infopro train --pictures 3 draws them at validations.')
     sections['Config'] = as_code(run.cfg.pretty_text)
     return page(f'{run.work_dir.resolve().name}: {Path(run.cfg.filename).stem}', sections)
 

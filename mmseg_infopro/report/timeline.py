@@ -12,6 +12,7 @@ from ..measure.peaks import DryStep
 from ..measure.sizes import table_unit
 from .figures import blank_figure, save_figure
 
+MARK = '#444444'
 NUM_POINTS = 2000
 """Along the picture; each shows the most bytes of the operations that fall on it."""
 
@@ -45,18 +46,20 @@ def timeline_figure(
             axes.fill_between(progress, heights, color=line.get_color(), alpha=0.12)
     marked = list(steps.values())[-1]
     for module, start in module_starts(marked):
-        axes.axvline(100 * start, color='grey', linewidth=0.6, linestyle=':', zorder=1)
+        axes.axvline(100 * start, color=MARK, linewidth=0.8, linestyle=':', zorder=1)
         axes.annotate(
             str(module),
             (100 * start, 1),
             xycoords=('data', 'axes fraction'),
-            xytext=(2, -10),
+            xytext=(3, -11),
             textcoords='offset points',
-            fontsize=8,
-            color='grey',
+            fontsize=9,
+            color=MARK,
         )
     if cap is not None:
-        axes.axhline(cap / size, color='firebrick', linewidth=1, label=f'cap: {cap / size:.2f}')
+        axes.axhline(
+            cap / size, color='firebrick', linewidth=1, label=f'cap: {cap / size:.2f} {unit}'
+        )
     axes.set(
         xlabel='progress of the step (% of its operations; numbers: where local modules begin)',
         ylabel=f'bytes alive ({unit})',
