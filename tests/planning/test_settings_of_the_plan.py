@@ -18,16 +18,17 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs/camvid/e2e_deeplabv3_r18
 BOUNDARY = 'layer2.1'
 
 
-def cut(**local):
+def cut(boundary=BOUNDARY, step=(8, (256, 384)), **local):
     cfg = read_config(str(CONFIG))
-    override_step(cfg, 8, (256, 384))
-    cfg = localize(cfg, boundaries=[BOUNDARY], recipe='plain')
+    override_step(cfg, *step)
+    cfg = localize(cfg, boundaries=[boundary], recipe='plain')
     cfg.model.local.update(local)
     return cfg
 
 
 def planned(cfg):
-    return module_peaks(measure_config(cfg, read_local_settings(cfg.model.local)), [BOUNDARY])
+    settings = read_local_settings(cfg.model.local)
+    return module_peaks(measure_config(cfg, settings), settings.boundaries)
 
 
 @pytest.mark.parametrize('recompute', ['none', 'cheap'])
@@ -37,6 +38,34 @@ def test_what_waits_on_the_host_is_not_planned_for(recompute):
     for index, peak in enumerate(plan):
         assert peak == pytest.approx(found[index], rel=0.3)
     assert plan[1] < 0.95 * planned(cut(recompute=recompute))[1]
+
+
+def with_optimizer(**optimizer):
+    cfg = cut(step=(2, (64, 96)))
+    cfg.optim_wrapper.optimizer = dict(lr=0.01, **optimizer)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    ('package', 'optimizer', 'of_8_bits', 'averages'),
+    [
+        ('bitsandbytes', dict(type='SGD', momentum=0.9), dict(type='SGD8bit', momentum=0.9), 1),
+        ('torchao', dict(type='AdamW'), dict(type='torchao_AdamW8bit'), 2),
+    ],
+)
+def test_averages_of_8_bits_are_planned_as_what_they_need(package, optimizer, of_8_bits, averages):
+    pytest.importorskip(package)
+    cfg, plain = with_optimizer(**of_8_bits), with_optimizer(**optimizer)
+    values = sum(parameter.numel() for parameter in build_end_to_end(plain).parameters())
+    plan, found = planned(cfg), dry_config_step(cfg).module_peaks()
+    assert planned(plain)[0] - plan[0] == pytest.approx(3 * averages * values, rel=0.05)
+    assert plan == pytest.approx([found[0], found[1]], rel=0.1)
+
+
+def test_an_auxiliary_head_at_a_border_has_its_own_peak():
+    cfg = cut('layer3.1')
+    found = dry_config_step(cfg).module_peaks()
+    assert planned(cfg)[0] == pytest.approx(found[0], rel=0.05)
 
 
 def test_the_uncut_model_has_the_memory_format():
