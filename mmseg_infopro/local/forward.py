@@ -13,7 +13,7 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 
 from ..backbones import Feature
-from ..recompute.function import unchanged_buffers
+from ..recompute.buffers import unchanged_buffers
 from ..recompute.layers import recomputing
 from ..recompute.offload import HostMemory
 from ..upstream import decode_head_losses

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..backbones import State
 from ..local_heads.balance import balanced_weight, gradient_norms
 from ..local_heads.building import head_losses
-from ..recompute.function import unchanged_buffers
+from ..recompute.buffers import unchanged_buffers
 from ..upstream import tree_leaves, tree_map_only
 from .carried import Carried, detached
 from .clock import current_iteration, is_pretended

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..measure.flops import count_flops
 from ..upstream import storage_id
 from .operations import argument, is_random, storages_of, written_arguments
-from .saved_tensors import AllThere, Slot, place_of
+from .slots import AllThere, Slot, place_of
 
 DEAR = 1500
 """FLOPs for each value that an operation returns, from which on it is not made several times: a

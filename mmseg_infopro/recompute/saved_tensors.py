@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from ..upstream import storage_id, tree_leaves, version
 from .offload import HostMemory
+from .slots import AllThere, Filler, Slot, is_parameter, place_of
 from .surroundings import Surroundings
 
 NEGLIGIBLE = 1 / 64
@@ -95,7 +96,7 @@ class SavedTensors:
                 self.kept[number] = host.pack(kept)
 
     def _pack(self, tensor: Tensor) -> Slot | Held:
-        if _is_parameter(tensor) or self._is_negligible(tensor):
+        if is_parameter(tensor) or self._is_negligible(tensor):
             self.slots.append(_nothing)
             return tensor, version(tensor)
         place = place_of(tensor)
@@ -144,7 +145,7 @@ class SavedTensors:
         values = list(self.values)
         for position, tensor in zip(self.positions, self._inputs(), strict=True):
             values[position] = tensor
-        filler: Any = _Filler(missing)
+        filler: Any = Filler(missing)
         if self.one_slot is not None:
             filler = self.one_slot(missing, next(i for i in missing if missing[i] is wanted))
         del slots, missing
@@ -159,75 +160,6 @@ class SavedTensors:
             self.kept.clear()  # what is missing no more has it
 
 
-class Slot:
-    """What autograd holds in place of a saved tensor.
-
-    Attributes:
-        place, version, kind: Of the tensor: where it is, whether it is written to, and what.
-        storage: The tensor's, held weakly.
-        tensor: The tensor, where it is there.
-        source: Which one of the function's input tensors it is, if any.
-        number: Of the operation that it is a kept output of, if any.
-    """
-
-    def __init__(
-        self, tensor: Tensor, place: tuple[Any, ...], source: int | None, number: int | None
-    ) -> None:
-        self.place, self.kind, self.version = place, _kind(tensor), version(tensor)
-        self.storage = weakref.ref(tensor.untyped_storage())
-        self.tensor: Tensor | None = None
-        self.source, self.number = source, number
-
-    def is_there(self) -> bool:
-        """Whether nothing needs to be computed for it."""
-        unchanged = self.tensor is not None and version(self.tensor) == self.version
-        return unchanged or self.source is not None
-
-    def fill(self, tensor: Tensor) -> None:
-        """Take what the second run has made.
-
-        Raises:
-            RuntimeError: It is something else.
-        """
-        if _kind(tensor) != self.kind:
-            raise RuntimeError(
-                'a function that is recomputed must do the same in both runs: autograd saved '
-                f'{self.kind} in the first and {_kind(tensor)} in the second'
-            )
-        self.tensor, self.version = tensor, version(tensor)
-
-
-class AllThere(Exception):
-    """Ends a second run.
-
-    Attributes:
-        filler: Whose run it is: functions that recompute may be nested.
-    """
-
-    def __init__(self, filler: Any) -> None:
-        super().__init__()
-        self.filler = filler
-
-
-class _Filler:
-    """Fills slots with what autograd saves in a second run, and ends it with the last one."""
-
-    def __init__(self, missing: dict[int, Slot]) -> None:
-        self.missing = missing
-        self.last, self.count = max(missing), 0
-
-    def pack(self, tensor: Tensor) -> Tensor:
-        """Take a tensor; the graph of the second run keeps it as it is."""
-        tensor = tensor.detach() if tensor.requires_grad and not _is_parameter(tensor) else tensor
-        slot = self.missing.get(self.count)
-        if slot is not None:
-            slot.fill(tensor)
-        self.count += 1
-        if self.count > self.last:
-            raise AllThere(self)
-        return tensor
-
-
 class _Save(torch.autograd.Function):
     """Returns a tensor whose node holds tensors as any operation does that saves its inputs."""
 
@@ -240,20 +172,3 @@ class _Save(torch.autograd.Function):
 
 def _nothing() -> None:
     """Stands for the slot of a tensor that needs none."""
-
-
-def _is_parameter(tensor: Tensor) -> bool:
-    # A fake parameter is one by what it says; to ask takes time.
-    return type(tensor) is nn.Parameter or (
-        type(tensor) is not Tensor and isinstance(tensor, nn.Parameter)
-    )
-
-
-def place_of(tensor: Tensor) -> tuple[Any, ...]:
-    """Return where a tensor's values are; to be compared only while its storage is there."""
-    where = storage_id(tensor.untyped_storage()), tensor.storage_offset()
-    return *where, tensor.shape, tensor.stride(), tensor.dtype
-
-
-def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype, torch.device]:
-    return tensor.shape, tensor.dtype, tensor.device

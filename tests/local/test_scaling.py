@@ -12,7 +12,7 @@ from torch.optim import SGD
 
 from mmseg_infopro.local.scaling import LocalAmpOptimWrapper
 from mmseg_infopro.local.update import module_updates, obstacles
-from mmseg_infopro.run.export import plain_class
+from mmseg_infopro.run.plain_config import plain_class
 from tests.cpu_amp import CpuAmpOptimWrapper, CpuLocalAmpOptimWrapper
 from tests.models import batch, build, model_config
 

@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmseg_infopro.measure import flops
 from mmseg_infopro.measure.dry_step import peak_beyond
 from mmseg_infopro.measure.tracker import MemoryTracker
-from mmseg_infopro.recompute.function import recompute, unchanged_buffers
+from mmseg_infopro.recompute.buffers import unchanged_buffers
+from mmseg_infopro.recompute.function import recompute
 from mmseg_infopro.recompute.layerwise import DEAR
 from mmseg_infopro.recompute.operations import measure_activations
 from mmseg_infopro.recompute.surroundings import Surroundings

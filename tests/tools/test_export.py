@@ -13,7 +13,8 @@ from mmseg.registry import MODELS
 
 from mmseg_infopro.backbones.supported import supported_backbones
 from mmseg_infopro.run.checkpoints import check_checkpoint
-from mmseg_infopro.run.export import check_same_output, own_types, plain_class, plain_config
+from mmseg_infopro.run.export import check_same_output
+from mmseg_infopro.run.plain_config import own_types, plain_class, plain_config
 from tests.models import HEADS, build, model_config
 from tests.tools.conftest import ROOT, Run, Trained, metrics_file, write_config
 
