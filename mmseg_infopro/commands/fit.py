@@ -111,15 +111,17 @@ def changes_step(args: Namespace) -> bool:
 
 def commands(args: Namespace, base: Config, row: Row) -> list[str]:
     """Return the command lines that train as a row says."""
-    train = call_of('train')
+    train, processes = call_of('train'), []
+    if row.num_modules > 1 and row.cfg.model.local.get('placement') == 'pipeline':
+        train, processes = ['tools/dist_train.sh'], [str(row.num_modules)]
     is_plain = row.way in PLAIN and 'local' not in base.model and not changes_step(args)
     if args.out:
-        return [shlex.join([*train, str(args.out)])]
+        return [shlex.join([*train, str(args.out), *processes])]
     if is_plain:
         return [shlex.join([*train, args.config, *row.way.arguments({})])]
     out = f'{Path(args.config).stem}_fit.py'
     write_it = [*this_call(), '-o', out]
-    return [shlex.join(write_it), shlex.join([*train, out])]
+    return [shlex.join(write_it), shlex.join([*train, out, *processes])]
 
 
 @command

@@ -16,11 +16,12 @@ from rich.table import Table
 from ..config.answers import what_lowers_it
 from ..config.arguments import apply_method
 from ..config.edit import override_step
+from ..config.explain import describe_peak
 from ..config.read import read_config
 from ..config.step import dry_config_steps
 from ..files.whole import write_whole
-from ..measure.peaks import DryStep
-from ..measure.sizes import table_unit
+from ..measure.peaks import PROCESS, DryStep
+from ..measure.sizes import format_bytes, table_unit
 from ..report.baselines import alternatives
 from ..report.timeline import draw_timelines
 from ..report.timing import measured_bytes
@@ -41,6 +42,18 @@ def as_row(name: str, cfg: Config, step: DryStep) -> dict[str, Any]:
         flops=step.flops,
         host_bytes=step.host_bytes,
     )
+
+
+def answer_of_processes(steps: dict[str, DryStep]) -> None:
+    """Say, of each pipeline, which of its processes needs most: all must have that."""
+    found: dict[str, list[DryStep]] = {}
+    for name, step in steps.items():
+        if step.kind.startswith(PROCESS):
+            found.setdefault(name.removesuffix(f' {step.kind}'), []).append(step)
+    for name, processes in found.items():
+        fullest = max(processes, key=lambda step: step.peak.total)
+        text = f'{format_bytes(fullest.peak.total)} a process: {describe_peak(fullest)}'
+        Console().print(f'{name}: {text}', highlight=False, soft_wrap=True)
 
 
 def advise(trials: dict[str, Config], steps: dict[str, DryStep]) -> None:
@@ -117,6 +130,7 @@ def main(args: Namespace) -> None:
                         row[key] = getattr(real, key) if row is rows[before] else None
             advance()
     show(rows)
+    answer_of_processes(steps)
     if not args.brief:
         advise(trials, steps)
     if args.json:

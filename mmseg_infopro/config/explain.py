@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..local.settings import LocalSettings
-from ..measure.peaks import DryStep
+from ..measure.peaks import PROCESS, DryStep
 from ..measure.sizes import format_bytes, format_size
 from ..planning.batch import StepShape
 from ..upstream import FAKE_TENSOR_LOGGER
@@ -57,6 +57,8 @@ def describe_peak(step: DryStep) -> str:
     text = ', '.join(f'{format_bytes(parts[name])} of {name}' for name in largest if parts[name])
     if step.peaks_in_update:
         return f"{text}, in the optimizer's step"
+    if step.kind.startswith(PROCESS):
+        return f'{text}, in {step.kind}, which trains local module {step.kind.split()[-1]}'
     if len(peaks) > 1:
         text += f', in local module {max(peaks, key=peaks.__getitem__)}'
     if step.kind not in ('', 'local'):

@@ -13,13 +13,13 @@ from ..local.processes import BUCKET_CAP_MB
 from ..local.settings import LocalSettings, check_num_modules
 from ..measure.sizes import format_bytes, format_size, parse_bytes
 from ..measure.undrawn import undrawn_weights
-from ..planning.boundaries import module_peaks, plan_boundaries
 from ..planning.costs import StepBytes, recomputing_as
 from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from .build import build_end_to_end, end_to_end_model
 from .edit import set_global_recompute, set_partition, set_recompute
 from .explain import explained_failure, nothing_fits
+from .objective import objective_of
 from .recall import recalled
 from .remedy import what_would_fit
 from .step import step_shape, updates_per_module
@@ -108,8 +108,9 @@ def fit_cap(
 
 
 def fewest_modules(settings: LocalSettings) -> int:
-    """Return 2 where one module has no local passes for a schedule, none that a context feeds."""
-    return 1 if settings.schedule['type'] == 'Local' and settings.context is None else 2
+    """Return 2 where one module is no pipeline, or has no passes for a schedule or a context."""
+    is_plain = settings.schedule['type'] == 'Local' and settings.context is None
+    return 1 if is_plain and settings.placement != 'pipeline' else 2
 
 
 def nearest_fit(
@@ -179,13 +180,17 @@ def measure_config(
     return recalled(StepBytes, ('units', end_to_end_model(cfg), shape, *asked), measure)
 
 
-def plan_fits(step: StepBytes, num_modules: int, settings: LocalSettings, cap: int) -> bool:
+def plan_fits(
+    cfg: Config, step: StepBytes, num_modules: int, settings: LocalSettings, cap: int
+) -> bool:
     """Whether a plan for ``num_modules`` is within ``cap`` bytes of tensors."""
     if settings.recompute == 'auto':
         if plan_recompute(step, num_modules, cap) is not None:
             return True
         step = recomputing_as(step, 'cheap')
-    return max(module_peaks(step, plan_boundaries(step, num_modules))) <= cap
+    objective = objective_of(cfg, settings, cap)
+    boundaries = objective.plan(step, num_modules)
+    return boundaries is not None and objective.peak(step, boundaries) <= cap
 
 
 def confirmed(

@@ -18,6 +18,7 @@ from .caps import card_bytes
 from .edit import enforce_cap, fill_image_range, fill_scope, set_partition
 from .fit_cap import fit_cap, measure_config, set_fit, smallest_fit
 from .fitted import write_fitted
+from .objective import objective_of
 from .phases import fill_max_iters, fit_run_to_schedule
 from .step import own_wrapper, step_shape
 from .tiny_step import try_model
@@ -35,7 +36,9 @@ def resolve(cfg: Config) -> Config:
     ``num_modules`` becomes the boundaries with the smallest largest module peak for the config's
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
     stays within it, less ``memory_margin``, and for ``recompute='auto'`` what they recompute; a
-    MemoryHook then holds a run to the cap. A config without ``model.local`` comes back as it is.
+    MemoryHook then holds a run to the cap. With ``placement='pipeline'`` they are those whose
+    slowest process is fastest, and the cap is that of each process. A config without
+    ``model.local`` comes back as it is.
 
     Raises:
         TypeError: The backbone cannot be cut, or a value is of the wrong type.
@@ -58,6 +61,11 @@ def resolve(cfg: Config) -> Config:
     fill_max_iters(cfg)
     warn_of_another_step(cfg)
     settings = read_local_settings(cfg.model.local)
+    if settings.placement == 'pipeline' and settings.recompute == 'auto':
+        raise ValueError(
+            "local.recompute='auto' plans what one process with all modules recomputes: with "
+            "local.placement='pipeline' set local.recompute to 'none', 'cheap' or 'units'"
+        )
     model = None
     if settings.memory_cap is not None:
         if parse_share(settings.memory_cap) is not None:
@@ -73,7 +81,9 @@ def resolve(cfg: Config) -> Config:
         with undrawn_weights():
             model = build_end_to_end(cfg)
         measure = partial(measure_config, cfg, settings, model)
-        boundaries = choose_boundaries(model, settings, model.head_defaults(), shape, measure)
+        judge = partial(objective_of, cfg, settings)
+        defaults = model.head_defaults()
+        boundaries = choose_boundaries(model, settings, defaults, shape, measure, judge)
         if settings.boundaries is None:
             set_partition(cfg, boundaries=list(boundaries))
     write_fitted(cfg, model)

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from ..local.clock import at_iteration
 from ..local.eight_bit import needed_package
-from ..local.settings import LocalSettings
+from ..local.settings import LocalSettings, read_local_settings
 from ..local.thaw import thaw
 from ..local.update import obstacles
 from ..local_heads.arguments import constructor_arguments
@@ -38,6 +38,7 @@ from .pipelines import training_size, training_transforms
 from .places import named
 from .pretrained import without_pretrained
 from .recall import recalled
+from .stage_steps import dry_stage_steps
 from .walk import type_name
 
 LARGE = (1024, 1024)
@@ -45,13 +46,13 @@ LARGE = (1024, 1024)
 
 
 def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
-    """Take a dry step of each kind that a config's schedule has.
+    """Take a dry step of each kind that a config's schedule has; of each process of a pipeline.
 
     They have the config's own batch size, crop, optimizer and precision.
 
     Args:
         cfg: The config.
-        watch: As for :func:`dry_steps`.
+        watch: As for :func:`dry_steps`; of a pipeline there is none.
 
     Raises:
         FailedStepError: The model cannot take it.
@@ -67,6 +68,11 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
         batch = partial(training_batch, shape)
         prepare = partial(thaw, patterns=getattr(model, 'may_thaw', ()))
         with DefaultScope.overwrite_default_scope('mmseg'), explained_failure(shape):
+            if getattr(model, 'boundaries', ()):
+                settings = read_local_settings(cfg.model.local)
+                if settings.placement == 'pipeline':
+                    in_flight = settings.in_flight
+                    return dry_stage_steps(model, wrapper, batch, in_flight, prepare=prepare)
             return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch, prepare)
 
     if watch is not None:

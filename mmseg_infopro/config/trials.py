@@ -16,6 +16,7 @@ from ..planning.global_pass import plan_global_pass
 from ..planning.recompute import plan_recompute, smallest_cap
 from ..recompute.groups import Recompute, RecomputeGroup
 from .edit import global_recompute, set_global_recompute, set_partition, set_recompute
+from .objective import objective_of
 from .step import dry_config_step
 
 PLANNING_ERROR = 1.1
@@ -57,9 +58,12 @@ def plain_trials(
 ) -> Iterator[Fit]:
     """Yield the best partition of each K, those apart that the plan says are far above the cap."""
     smallest = None
+    within, without = (objective_of(cfg, settings, limit) for limit in (cap, None))
     for count in counts:
-        boundaries = plan_boundaries(step, count)
-        planned = max(module_peaks(step, boundaries))
+        boundaries = within.plan(step, count) or without.plan(step, count)
+        if boundaries is None:  # a module would have nothing to train
+            continue
+        planned = within.peak(step, boundaries)
         if smallest is not None and planned > PLANNING_ERROR * max(cap, smallest):
             continue
         fit = _trial(cfg, step, cap, tuple(boundaries), settings.recompute)

@@ -147,3 +147,11 @@ def weighted(losses: Losses, weight: float | Tensor) -> Losses:
     if isinstance(weight, (int, float)) and weight == 1:
         return losses
     return {name: value * weight if 'loss' in name else value for name, value in losses.items()}
+
+
+def reads_image(model: Modular, index: int) -> bool:
+    """Whether a module reads the image: the first one, for its context, or by its heads."""
+    if index == 0 or boundary_key(model.boundaries[index - 1]) in model.context:
+        return True
+    heads = border_heads(model, index) if index < len(model.boundaries) else []
+    return any(getattr(head, 'reads_image', False) for head in heads)

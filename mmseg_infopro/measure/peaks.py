@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+PROCESS = 'process'
+"""Kinds of step that begin so are those of one process of a pipeline, with its number."""
+
 
 @dataclass(frozen=True)
 class PeakBytes:

@@ -10,8 +10,7 @@ from typing import Any
 import torch.distributed as dist
 
 from ..local.carried import Carried
-from ..local.local_losses import border_heads
-from ..local.names import boundary_key
+from ..local.local_losses import reads_image
 from ..local.processes import Processes
 from ..upstream import as_world
 from .link import Link
@@ -66,12 +65,3 @@ class Stage:
     def finish(self, modules: Collection[int] | None = None) -> None:
         """Wait for the averages."""
         self._average.finish(modules)
-
-
-def reads_image(model: Any, index: int) -> bool:
-    """Whether a module reads the image itself, behind a border."""
-    if boundary_key(model.boundaries[index - 1]) in model.context or index == 0:
-        return True
-    is_tail = index == len(model.boundaries)
-    heads = [] if is_tail else border_heads(model, index)
-    return any(getattr(head, 'reads_image', False) for head in heads)

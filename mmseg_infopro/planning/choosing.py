@@ -15,6 +15,7 @@ from ..measure.sizes import format_bytes
 from .batch import StepShape
 from .boundaries import module_peaks, plan_boundaries
 from .costs import StepBytes
+from .objective import Objective, SmallestPeak
 from .unit_costs import measure_step
 
 NOMINAL_CROP = (512, 1024)
@@ -27,6 +28,7 @@ def choose_boundaries(
     head_defaults: Mapping[str, Any],
     shape: StepShape | None = None,
     measure: Callable[[], StepBytes] | None = None,
+    objective: Callable[[], Objective] = SmallestPeak,
 ) -> tuple[str, ...]:
     """Check the boundaries that ``settings`` asks for, or plan the ``num_modules`` it asks for.
 
@@ -37,6 +39,7 @@ def choose_boundaries(
         shape: Of the training step. Without it the plan is for two images of the data
             preprocessor's size, since module peaks are almost proportional to the batch.
         measure: Measures the step, where its measurement may be known already.
+        objective: Makes what the plan is judged by, where there is one to make.
 
     Raises:
         ValueError: A boundary does not exist or is out of order, K does not fit the backbone, or
@@ -67,10 +70,18 @@ def choose_boundaries(
         size = getattr(model.data_preprocessor, 'size', None) or NOMINAL_CROP
         shape = StepShape(batch_size=2, crop=tuple(size))
     step = measure() if measure else _measure(model, settings, head_defaults, shape)
-    boundaries = plan_boundaries(step, num_modules)
+    judged_by = objective()
+    boundaries = judged_by.plan(step, num_modules)
+    if boundaries is None:
+        raise ValueError(
+            f'local.num_modules={num_modules} leaves a module of {name} with nothing to train: '
+            'ask for fewer, or freeze less'
+        )
     logger = MMLogger.get_current_instance()
-    logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}')
-    _warn_if_fewer_suffice(step, num_modules, max(module_peaks(step, boundaries)))
+    promise = judged_by.describe(step, boundaries)
+    logger.info(f'{num_modules} local modules of {name}: boundaries={boundaries}{promise}')
+    if isinstance(judged_by, SmallestPeak):
+        _warn_if_fewer_suffice(step, num_modules, max(module_peaks(step, boundaries)))
     return tuple(boundaries)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .boundaries import TOLERANCE, plan_boundaries
+from .boundaries import TOLERANCE, module_peaks, plan_boundaries
 from .costs import StepBytes
 from .device import Device
-from .simulation.local_pipeline import border_bytes_alive
+from .simulation.local_pipeline import border_bytes_alive, stage_peaks
 from .simulation.stages import Stage
 from .stage_costs import StageCosts
 
@@ -22,6 +22,12 @@ class Objective(Protocol):
     def plan(self, step: StepBytes, num_modules: int) -> list[str] | None:
         """Return the best boundaries of ``num_modules`` modules; None if none will do."""
 
+    def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
+        """Return the planned bytes of the process that needs most."""
+
+    def describe(self, step: StepBytes, boundaries: Sequence[str]) -> str:
+        """Return what a plan promises, for the log; nothing where that is said elsewhere."""
+
 
 @dataclass(frozen=True)
 class SmallestPeak:
@@ -30,6 +36,14 @@ class SmallestPeak:
     def plan(self, step: StepBytes, num_modules: int) -> list[str] | None:
         """Return the boundaries with the smallest largest module peak."""
         return plan_boundaries(step, num_modules)
+
+    def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
+        """Return the largest module peak."""
+        return max(module_peaks(step, boundaries))
+
+    def describe(self, step: StepBytes, boundaries: Sequence[str]) -> str:
+        """Return nothing: a dry step says more."""
+        return ''
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,17 @@ class ShortestStage:
             start = max(end for first, end in spans if first == start and not left[count][end])
             boundaries.append(step.units[start - 1].name)
         return boundaries
+
+    def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
+        """Return the largest peak of a process, borders in flight included."""
+        stages = StageCosts(step, self.device).partition(boundaries)
+        return max(stage_peaks(stages, self.in_flight))
+
+    def describe(self, step: StepBytes, boundaries: Sequence[str]) -> str:
+        """Return each process's share of the time of all."""
+        seconds = [s.seconds for s in StageCosts(step, self.device).partition(boundaries)]
+        shares = ', '.join(f'{value / sum(seconds):.1%}' for value in seconds)
+        return f', predicted shares of the time: {shares}'
 
     def _spans(self, costs: StageCosts) -> list[tuple[int, int]]:
         """Return all stages that may be, by their first unit and one past the last."""

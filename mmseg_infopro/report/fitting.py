@@ -41,13 +41,16 @@ class Fitter:
 
     Args:
         cfg: Any config of mmseg.
-        recompute: ``local.recompute`` of local modules, and of one that has no name of its own.
+        recompute: ``local.recompute`` of local modules, and of one that has no name of its own;
+            ``'auto'`` is ``'cheap'`` in a pipeline, whose processes are not planned together.
         cap: To stay within.
     """
 
     def __init__(self, cfg: Config, recompute: str, cap: Cap) -> None:
         self.cap, self._asked = cap, cfg
         self.cfg = localize(cfg, memory_cap=cap.total)
+        if recompute == 'auto' and self.cfg.model.local.get('placement') == 'pipeline':
+            recompute = 'cheap'
         self.cfg.model.local.update(memory_margin=cap.margin, recompute=recompute)
         fill_max_iters(self.cfg)
         self.settings = read_local_settings(self.cfg.model.local)
@@ -144,7 +147,7 @@ class Fitter:
         cap = self.cap.tensors
 
         def plans(count: int) -> bool:
-            return plan_fits(measured.predict(count), num_modules, self.settings, cap)
+            return plan_fits(self.cfg, measured.predict(count), num_modules, self.settings, cap)
 
         found = largest(plans, self._largest_before[sizes], most=sizes.most)
         if found and measured.take_third(found):

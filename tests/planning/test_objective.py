@@ -151,6 +151,20 @@ def test_bytes_count_on_a_slow_memory_and_flops_on_a_fast_one():
     assert fast_memory.plan(step, 2) == ['unit3']  # 0 + 1 + 2 + 3 against 4 + 5
 
 
+def test_a_plan_says_how_the_time_is_shared():
+    units = [UnitBytes(f'unit{i}', 1, forward_work=Work(100, 0)) for i in range(4)]
+    step = StepBytes(tuple(units), tail_work=Work(100, 0))
+    objective = ShortestStage(DEVICE)
+    shares = ', predicted shares of the time: 40.0%, 60.0%'
+    assert objective.describe(step, ['unit1']) == shares
+
+
+def test_the_peak_of_a_plan_is_that_of_its_fullest_process():
+    step = random_step(4)
+    peaks = [peak_by_hand(step, *span) for span in ((0, 3), (3, 5), (5, NUM_UNITS))]
+    assert ShortestStage(DEVICE).peak(step, ['unit2', 'unit4']) == max(peaks)
+
+
 def test_one_process_is_judged_by_its_peak():
     step = random_step(3)
     assert SmallestPeak().plan(step, 3) == plan_boundaries(step, 3)
