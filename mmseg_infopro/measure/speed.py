@@ -96,7 +96,7 @@ def _layers(device: str) -> list[tuple[nn.Module, Tensor]]:
     """Return layers of the usual widths, with what goes into each."""
     with torch.random.fork_rng([]):
         images = 2 * (LARGER_ON_A_GPU if device == 'cuda' else 1)
-        shapes = [(64, 64), (256, 16), (512, 8)]
+        shapes = [(64, 64), (128, 48), (256, 32)]  # beyond the caches of a core
         found: list[tuple[nn.Module, Tensor]] = []
         for channels, size in shapes:
             features = torch.rand(images, channels, size, size, device=device, requires_grad=True)
@@ -104,6 +104,6 @@ def _layers(device: str) -> list[tuple[nn.Module, Tensor]]:
             wide = nn.Conv2d(channels, channels, 1, bias=False)
             norm = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
             found += [(layer.to(device), features) for layer in (narrow, wide, norm)]
-        tokens = torch.rand(images, 256, 256, device=device, requires_grad=True)
+        tokens = torch.rand(images, 1024, 256, device=device, requires_grad=True)
         product = nn.Sequential(nn.LayerNorm(256), nn.Linear(256, 1024), nn.GELU())
         return [*found, (product.to(device), tokens)]

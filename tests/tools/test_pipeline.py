@@ -41,8 +41,24 @@ def test_every_way_to_use_some_devices_is_simulated(run, config, tmp_path):
         (['--link', 'wifi'], "there is no link named 'wifi'; valid: nvlink, pcie, 25gbe"),
         (['--device', 'abacus'], "there is no device named 'abacus'; valid: a100,"),
         (['--in-flight', 0], '--in-flight must be at least 1, got 0'),
+        (['--measure', 1], '--measure must be at least 2 local modules, got 1'),
+        (['--measure', 40], 'num_modules must be between 1 and 9'),
         (['--micro-batch', 3], '--micro-batch must divide the batch of 2 images, got 3'),
     ],
 )
 def test_what_cannot_be_simulated(run, config, arguments, sentence):
     assert sentence in run('pipeline', config, *arguments).error
+
+
+@pytest.mark.campaign
+def test_a_race_on_this_machine(run, config, tmp_path):
+    short = '--measure', 2, '--rounds', 1, '--steps', 2, '--json', 'race.json'
+    outcome = run('pipeline', config, *short, '--picture', 'trace.png')
+    assert outcome.status == 0, outcome.err
+    rows = {row['way']: row for row in json.loads((tmp_path / 'race.json').read_text())['rows']}
+    assert all(row['images_per_second'] > 0 for row in rows.values())
+    assert [len(row['grown_bytes']) for row in rows.values()] == [2] * 5
+    assert rows['pipeline']['simulated'] > 0
+    assert "boundaries=['layer2.0']" in outcome.out  # the config's own
+    assert 'process 1: compute' in outcome.out
+    assert Image.open(tmp_path / 'trace.png').width > 800

@@ -63,7 +63,7 @@ class Scale:
         cfg: Any config of mmseg; local modules are its own, or else those of a default.
         device: Of all.
         in_flight: As for :func:`local_pipeline`.
-        micro_images: Images of a micro-batch of end-to-end pipelines.
+        micro_images: Images of a batch of local pipelines, and of a micro-batch of the others.
     """
 
     def __init__(
@@ -122,15 +122,16 @@ class Scale:
     def _local_pipeline(
         self, num_modules: int, num_replicas: int, link: Link
     ) -> tuple[str, Outcome, list[str], list[Stage]]:
-        step = self._local.predict(self.batch_size)
+        step = self._local.predict(self.micro_images)
         boundaries, stages = self.partition(step, num_modules)
         # As many batches add their gradients up as make the images of a step.
         added = [replace(s, fixed_bytes=s.fixed_bytes + s.gradient_bytes) for s in stages]
+        interval = self.batch_size * num_modules // self.micro_images
         outcome = local_pipeline(
-            added, self.batch_size, link, self.in_flight, num_replicas, num_modules
+            added, self.micro_images, link, self.in_flight, num_replicas, interval
         )
         fewer = f'local, {num_modules} modules x replicas'
-        on_average = [replace(stage, update=stage.update / num_modules) for stage in stages]
+        on_average = [replace(stage, update=stage.update / interval) for stage in stages]
         return fewer if num_replicas > 1 else ONE_EACH, outcome, boundaries, on_average
 
     def partition(
