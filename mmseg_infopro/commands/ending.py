@@ -17,6 +17,7 @@ from mmengine.logging import MMLogger
 
 from ..config.places import first_sentence
 from ..dependencies import quiet_warnings
+from ..parallel.watch import ends_at_once
 from ..run.console import quieten
 
 SECONDS_TO_SAY = 1
@@ -27,7 +28,8 @@ def command(main: Callable[[Namespace], int | None]) -> Callable[[Namespace], in
     """Decorate a command's ``main``, so that it returns the exit status.
 
     A user's error is printed as one sentence, and its status is 2. One that another process of the
-    job says (``said_elsewhere``) is not said again, and this process ends after that one.
+    job says (``said_elsewhere``) is not said again, and this process ends after that one. One of a
+    pipeline ends without the usual farewell, which others would have to answer.
     """
 
     @wraps(main)
@@ -42,16 +44,25 @@ def command(main: Callable[[Namespace], int | None]) -> Callable[[Namespace], in
             else:
                 text = ' '.join(str(error).split()) or type(error).__name__
                 print(f'error: {text}', file=sys.stderr, flush=True)
-            return 2
+            return _ended(error)
         except KeyboardInterrupt:
             print('interrupted', file=sys.stderr)
             return 130
         except Exception as error:
             log = keep_traceback(error)
             print(f'error: {first_sentence(error)} (traceback: {log})', file=sys.stderr, flush=True)
-            return 2
+            return _ended(error)
 
     return run
+
+
+def _ended(error: Exception) -> int:
+    """Return the status of a command that failed, if its process may end as others do."""
+    if ends_at_once(error):
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(2)
+    return 2
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..config.walk import SYNCHRONIZED, type_name, walk
 from .local_data_parallel import LocalDataParallel
 from .pipeline_config import is_pipeline, pipeline_wrapper
+from .watch import ends_at_once
 
 RANK_NAMES = {
     'pytorch': {'RANK': 'RANK', 'WORLD_SIZE': 'WORLD_SIZE', 'LOCAL_RANK': 'LOCAL_RANK'},
@@ -100,13 +101,17 @@ def process_group(launcher: str, env_cfg: Mapping[str, Any] | None = None) -> It
 
     A gloo thread that needs the interpreter while it shuts down aborts the process. So all ranks
     wait for each other, and what holds the group is dropped before the end. A group of GPUs ends
-    with its process: after an error, closing it would wait for kernels that wait for other ranks.
+    with its process: after an error, closing it would wait for kernels that wait for other ranks;
+    so would that of a pipeline.
     """
     closes = init_distributed(launcher, env_cfg) and dist.get_backend() == 'gloo'
     try:
         yield
         if closes:
             dist.barrier()
+    except BaseException as error:
+        closes = closes and not ends_at_once(error)
+        raise
     finally:
         if closes:
             gc.collect()

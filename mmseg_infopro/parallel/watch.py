@@ -18,6 +18,20 @@ class LostProcessError(RuntimeError):
     said_elsewhere = False
 
 
+def ends_at_once(error: BaseException | None) -> bool:
+    """Whether a process must end without a word to the others, which would not answer.
+
+    Args:
+        error: What ended its run; marked by :class:`~.run.runner.InfoProRunner`, or raised from
+            what was.
+    """
+    while error is not None:
+        if getattr(error, 'ends_at_once', False):
+            return True
+        error = error.__cause__
+    return False
+
+
 class Watch:
     """Notes in the job's store for whom each process waits, so that the lost one is found.
 

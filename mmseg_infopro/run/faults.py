@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from mmengine.config import Config
 
+from ..parallel.watch import LostProcessError
 from .resume_point import regular_checkpoints
 
 IN_WORKER = re.compile(r'Caught \w+ in \w+ worker process \d+\.')
@@ -47,12 +48,16 @@ def explained_faults(cfg: Config) -> Iterator[None]:
         fault = FaultError(f'{sentence.rstrip(".")}. {_intact(cfg)}')
         # torchrun says which process ended first, and that one said why.
         fault.said_elsewhere = _peer_is_gone(error) and 'TORCHELASTIC_RUN_ID' in os.environ
+        if isinstance(error, LostProcessError):  # the first to find out says it
+            fault.said_elsewhere = error.said_elsewhere
         raise fault from error
 
 
 def explain_fault(error: Exception) -> str | None:
     """Return a sentence on an error that is a fault; None for any other one."""
     text = str(error)
+    if isinstance(error, LostProcessError):
+        return text
     if IN_WORKER.match(text):
         return original_sentence(text)
     died = WORKER_DIED.search(text) if isinstance(error, RuntimeError) else None

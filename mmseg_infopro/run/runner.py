@@ -21,6 +21,7 @@ from ..hooks import ProgressHook, signals_noted, whole_state
 from ..hooks.stopping import PatientWorker
 from ..local.local_losses import head_name
 from ..local_heads.building import loss_weights
+from ..parallel import ModuleParallel
 from .console import quieten
 from .taken import check_pretrained
 
@@ -76,6 +77,10 @@ class InfoProRunner(Runner):
         with signals_noted():
             try:
                 return super().train()
+            except Exception as error:
+                if isinstance(self.model, ModuleParallel):
+                    vars(error)['ends_at_once'] = True
+                raise
             finally:
                 for hook in self.hooks:
                     if isinstance(hook, ProgressHook):  # whatever ended the run
