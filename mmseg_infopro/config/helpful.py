@@ -54,12 +54,12 @@ def with_helpful_modules(cfg: Config, force: bool = False) -> Config:
     """Return a config with as few modules as need no more than those that it asks for.
 
     Explicit boundaries are taken as they are, as is every K with ``force``; what is as good, or
-    what the config gets in its place, is a warning.
+    what the config gets in its place, is a warning. Those of a pipeline save time, and stay.
     """
     local = cfg.model.get('local') or {}
     count = local.get('num_modules')
     asked = count if count is not None else len(local.get('boundaries') or []) + 1
-    if asked == 1 or local.get('memory_cap') is not None:
+    if asked == 1 or local.get('memory_cap') is not None or local.get('placement') == 'pipeline':
         return cfg
     fewer, less, peak = fewest_as_good(cfg)
     if fewer == asked:

@@ -9,7 +9,7 @@ from .launching import (
 )
 from .local_data_parallel import LocalDataParallel
 from .module_parallel import ModuleParallel
-from .pipeline_config import check_pipeline_config, is_pipeline, load_same_samples
+from .pipeline_config import check_pipeline_config, is_module_parallel, load_same_samples
 
 __all__ = [
     'LocalDataParallel',
@@ -18,7 +18,7 @@ __all__ = [
     'check_sync_batch_norm',
     'choose_model_wrapper',
     'init_distributed',
-    'is_pipeline',
+    'is_module_parallel',
     'load_same_samples',
     'on_all_processes',
     'on_main_process',

@@ -20,7 +20,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 from ..config.walk import SYNCHRONIZED, type_name, walk
 from .local_data_parallel import LocalDataParallel
-from .pipeline_config import is_pipeline, pipeline_wrapper
+from .pipeline_config import is_module_parallel, pipeline_wrapper
 from .watch import ends_at_once
 
 RANK_NAMES = {
@@ -134,7 +134,7 @@ def choose_model_wrapper(cfg: Config, launcher: str) -> None:
     if 'local' in cfg.model:
         chosen = cfg.get('model_wrapper_cfg') or {}
         default = dict(type='LocalDataParallel')
-        if is_pipeline(cfg):
+        if is_module_parallel(cfg):
             default, chosen = pipeline_wrapper(cfg), _without_default(chosen)
         cfg.model_wrapper_cfg = {**default, **chosen}
         if cfg.model.local.get('boundaries') != []:

@@ -18,7 +18,7 @@ SAMPLERS = ('InfiniteSampler', 'StreamSampler')
 SCALED = ('AmpOptimWrapper', 'LocalAmpOptimWrapper')
 
 
-def is_pipeline(cfg: Config) -> bool:
+def is_module_parallel(cfg: Config) -> bool:
     """Whether a config asks for one local module per process."""
     local = cfg.model.get('local') or {}
     return bool(local.get('placement') == 'pipeline')
@@ -42,7 +42,7 @@ def check_pipeline_config(cfg: Config) -> None:
         ValueError: It cannot be spread over the processes of the job; all say the same.
     """
     _check_equal(cfg)
-    if not is_pipeline(cfg):
+    if not is_module_parallel(cfg):
         return
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
@@ -68,7 +68,7 @@ def check_pipeline_config(cfg: Config) -> None:
 
 def _check_equal(cfg: Config) -> None:
     digest = blake2b(cfg.pretty_text.encode()).hexdigest()
-    everyones = all_gather_object((digest, is_pipeline(cfg)))
+    everyones = all_gather_object((digest, is_module_parallel(cfg)))
     other = next((r for r, (text, _) in enumerate(everyones) if text != everyones[0][0]), None)
     if other is not None and any(spread for _, spread in everyones):
         raise ValueError(
@@ -110,7 +110,7 @@ def load_same_samples(cfg: Config) -> None:
     Args:
         cfg: Whose partition is resolved.
     """
-    if not is_pipeline(cfg):
+    if not is_module_parallel(cfg):
         return
     loader = cfg.train_dataloader
     changed = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +11,11 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
 
 from mmseg_infopro.local.streams import SEED
 from mmseg_infopro.parallel import LocalDataParallel, ModuleParallel
+from mmseg_infopro.upstream import job_store
 from tests.backbones.test_hrnet import EXTRA
 from tests.backbones.test_mit import TINY
 from tests.cpu_amp import CpuLocalAmpOptimWrapper
@@ -189,6 +192,30 @@ def of_pipeline(
     logs = take_steps(wrapper, optim_wrapper, case, steps, rank=wrapper.replica)
     wrapper.link.finish()
     return results(wrapper.module, optim_wrapper, logs)
+
+
+def steps_ahead(rank: int, in_flight: int, steps: int = 8) -> int:
+    """Return how many steps the first process of two can take while the second is in its first."""
+    case = CASES['resnet']
+    wrapper = ModuleParallel(case.model(2), in_flight=in_flight, timeout=60)
+    optim_wrapper = case.optim_wrapper(wrapper.module)
+    store = PrefixStore(f'ahead {in_flight}', job_store())
+    found: list[int] = []
+
+    def wait(*_: Any) -> None:
+        deadline = time.monotonic() + (0 if found else 30)
+        while store.add('steps', 0) < in_flight + 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0 if found else 0.3)  # and not one more
+        found.append(store.add('steps', 0))
+
+    if wrapper.index:
+        wrapper.module.backbone.layer4[0].register_forward_pre_hook(wait)
+    for _ in range(steps):
+        take_steps(wrapper, optim_wrapper, case, 1)
+        store.add('steps', 1 - wrapper.index)
+    wrapper.link.finish()
+    return found[0] if found else 0
 
 
 def of_replicas(rank: int, name: str, num_modules: int, steps: int, group: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.parallel.pipelines import (
     of_one_process,
     of_pipeline,
     of_replicas,
+    steps_ahead,
     take_steps,
 )
 from tests.parallel.processes import run_processes
@@ -33,6 +34,8 @@ ALL = {number: list(CASES) for number in PIPELINES}
 def pipelines(rank: int, names: list[str], number: int, steps: int) -> dict[str, Any]:
     """Train each case in a pipeline of all processes; of four, also what needs two by two."""
     found = {name: of_pipeline(rank, name, number, steps) for name in names}
+    if number == 2:
+        found['ahead'] = {in_flight: steps_ahead(rank, in_flight) for in_flight in (1, 3)}
     return found | (two_by_two(rank, steps) if number == 4 else {})
 
 
@@ -112,6 +115,9 @@ def test_all_is_as_on_one_process(trained: tuple[int, list[Any]]) -> None:
     num_modules, parts = trained
     for name in PIPELINES[num_modules]:
         check_same(name, num_modules, [part[name] for part in parts], STEPS)
+    if num_modules == 2:
+        # One batch is with the second process, and so many are on their way there.
+        assert parts[1]['ahead'] == {1: 1 + 1, 3: 3 + 1}
     if num_modules == 4:
         check_replicas(parts)
         check_rounded(parts)
