@@ -99,6 +99,15 @@ def config_file(path: str) -> Path:
     return folder / name
 
 
+def config_name(file: str) -> str:
+    """Return what names a config on a command line: ``package::name``, if a package ships it."""
+    for package in PACKAGES:
+        folder = Path(get_installed_path(package)) / '.mim' / 'configs'
+        if Path(file).is_relative_to(folder):
+            return f'{package}::{Path(file).relative_to(folder).as_posix()}'
+    return file
+
+
 def _refuse_variables(cfg: Config, options: Mapping[str, Any]) -> None:
     """A value that a config file used while it was read has no effect any more."""
     more = 'tta_model', 'tta_pipeline', 'auto_scale_lr', ALLOW_FEW

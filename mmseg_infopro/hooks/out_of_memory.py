@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from infopro.naming import call_of
 
+from ..config.read import config_name
 from ..measure.sizes import format_bytes
 from .memory_hook import MemoryHook
 from .unwrapped import unwrapped
@@ -71,4 +72,5 @@ def _advice(model: Any, config: str | None, cap: str) -> str:
             'Less is needed with model.test_cfg.chunked_argmax=True, or with windows '
             "(model.test_cfg.mode='slide')"
         )
-    return f'For what fits, run: {shlex.join([*call_of("fit"), config or "CONFIG"])} --cap {cap}'
+    name = config_name(config) if config else 'CONFIG'
+    return f'For what fits, run: {shlex.join([*call_of("fit"), name])} --cap {cap}'

@@ -11,7 +11,7 @@ from ..config.pretrained import without_pretrained
 from ..config.step import dry_config_step, step_shape
 from ..hooks import MemoryHook
 from ..measure.peaks import DryStep
-from ..measure.sizes import format_bytes
+from ..measure.sizes import format_bytes, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from .baselines import E2E, end_to_end_forms
 from .run_figures import (
@@ -123,5 +123,6 @@ def memory_cap(run: RunFiles) -> int | None:
     """Return the cap that a run was planned for, if there was one."""
     for hook in run.cfg.get('custom_hooks') or ():
         if hook.get('type') in (MemoryHook, MemoryHook.__name__):
-            return hook.get('memory_cap')
+            cap = hook.get('memory_cap')
+            return None if cap is None else parse_bytes(cap)
     return None

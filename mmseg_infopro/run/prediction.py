@@ -13,6 +13,7 @@ from infopro.naming import call_of
 
 from ..config.answers import peak_and_saving
 from ..config.caps import plain_end_to_end
+from ..config.read import config_name
 from ..config.step import dry_config_step
 from ..hooks.memory_hook import unsynchronized
 
@@ -30,7 +31,9 @@ def log_prediction(cfg: Config) -> None:
     cfg.model = unsynchronized(cfg.model)
     try:
         line = peak_and_saving(dry_config_step(cfg), dry_config_step(plain_end_to_end(cfg)))
-        call = shlex.join([*call_of('memory'), cfg.filename or 'CONFIG'])
+        call = shlex.join(
+            [*call_of('memory'), config_name(cfg.filename) if cfg.filename else 'CONFIG']
+        )
         line += f'; {call} tries what lowers it'
     except (ValueError, TypeError, RuntimeError) as error:
         line = f'the peak of a step is not predicted: its dry step failed ({error})'

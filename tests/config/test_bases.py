@@ -8,6 +8,7 @@ import pytest
 
 from mmseg_infopro.config.bases import check_config_output
 from mmseg_infopro.config.inheritance import check_no_circle, config_files
+from mmseg_infopro.config.read import config_file, config_name
 
 LAZY = """
 from mmengine.config import read_base
@@ -55,3 +56,9 @@ def test_a_circle_of_bases_is_named(folder: Path) -> None:
     (folder / 'top.py').write_text("_base_ = 'c/two.py'")
     with pytest.raises(ValueError, match=r'two\.py <- one\.py <- lazy\.py <- top\.py <- two\.py'):
         check_no_circle(folder / 'c/two.py')
+
+
+@pytest.mark.parametrize('name', ['mmseg_infopro::streets/e2e_deeplabv3_r18.py', 'a/b.py'])
+def test_a_config_that_a_package_ships_is_called_by_its_name(name: str) -> None:
+    file = str(config_file(name)) if '::' in name else name
+    assert config_name(file) == name
