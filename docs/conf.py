@@ -22,6 +22,7 @@ exclude_patterns = ['_build', 'study', 'methods.json']
 html_theme = 'furo'
 html_title = project
 pygments_style = 'friendly'
+smartquotes = False  # two hyphens before an option stay what one types
 
 myst_heading_anchors = 4
 myst_enable_extensions = ['colon_fence']

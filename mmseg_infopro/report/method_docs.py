@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from ..config.methods import METHODS, use_method
 from .method_costs import Costs
 
+LINK = re.compile(r'https?://[^\s;,]+')
 INTRODUCTION = """# Methods
 
 `--method NAME` on every command, or `localize(cfg, num_modules=4, method='man')`, gives any config
@@ -62,7 +64,7 @@ def method_page(name: str, costs: Costs, pictures: str) -> str:
     method = METHODS[name]
     lines = [f'# {name}', _sentence(method.summary), '']
     lines += [f'![passes of {name}]({pictures}/{name}.png)', '']
-    lines += [f'- Loss: `{method.formula}`', f'- Source: {method.source}']
+    lines += [f'- Loss: `{method.formula}`', f'- Source: {LINK.sub(_as_link, method.source)}']
     lines += [f'- When: {method.when}.']
     lines += [
         f'- K={count}: {line}' for count, line in _costs_by_count(costs['methods'].get(name, {}))
@@ -111,3 +113,7 @@ def _costs_by_count(own: Mapping[str, list[Mapping[str, Any]]]) -> list[tuple[st
         ]
         lines.append((count, f'{"; ".join(parts)} of end-to-end training.'))
     return lines
+
+
+def _as_link(address: re.Match[str]) -> str:
+    return f'<{address[0]}>'
