@@ -55,7 +55,8 @@ def begin_momentum(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         if not group.get('fused') or not group['momentum'] or group['dampening']:
             continue
-        trained = [p for p in group['params'] if p.requires_grad]
+        # What is on meta trains in another process.
+        trained = [p for p in group['params'] if p.requires_grad and not p.is_meta]
         new = [p for p in trained if _momentum(optimizer, p) is None]
         if len(new) < len(trained):
             for parameter in new:

@@ -108,9 +108,11 @@ def load_same_samples(cfg: Config) -> None:
     """Let all processes of a pipeline load the same samples, in place.
 
     Args:
-        cfg: Whose partition is resolved.
+        cfg: Whose partition is resolved. What an earlier pipeline left in it, as in the config that
+            a run has dumped, is taken back where this is none.
     """
     if not is_module_parallel(cfg):
+        forget_pipeline(cfg)
         return
     loader = cfg.train_dataloader
     changed = []
@@ -127,3 +129,14 @@ def load_same_samples(cfg: Config) -> None:
             'what is augmented how depends on the seed and the place in the stream alone',
             logger='current',
         )
+
+
+def forget_pipeline(cfg: Config) -> None:
+    """Take out of a config, in place, what makes its runs pipelines, but for the placement."""
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    sampler.pop('processes_per_sample', None)
+    if type_name(cfg.get('model_wrapper_cfg') or {}) == 'ModuleParallel':
+        cfg.pop('model_wrapper_cfg')
+    hooks = cfg.get('default_hooks') or {}
+    if type_name(hooks.get('runtime_info') or {}) == 'PipelineInfoHook':
+        hooks['runtime_info'] = dict(type='RuntimeInfoHook')

@@ -16,6 +16,7 @@ from ..config.pretrained import without_pretrained
 from ..config.walk import type_name
 from ..datasets import check_data, check_first_samples
 from ..parallel import choose_model_wrapper
+from ..parallel.pipeline_config import forget_pipeline
 from ..segmentors.chunked_argmax import check_keeps_logits
 from .checkpoints import check_checkpoint, loadable
 from .weights import check_context, check_weights_fit, checkpoint_weights
@@ -54,6 +55,7 @@ def prepare_testing(cfg: Config, checkpoint: str, tta: str | None = None) -> Con
     if tta is not None:
         use_tta(cfg, tta)
     cfg.pop('model_wrapper_cfg', None)
+    forget_pipeline(cfg)
     choose_model_wrapper(cfg, cfg.get('launcher', 'none'))
     data = Config(dict(test_dataloader=cfg.test_dataloader))
     check_data(data, ('test',))

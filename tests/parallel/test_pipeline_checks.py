@@ -10,7 +10,13 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
-from mmseg_infopro.parallel import check_pipeline_config, load_same_samples, pipeline_config
+from mmseg_infopro.config.own_hooks import use_own_hooks
+from mmseg_infopro.parallel import (
+    check_pipeline_config,
+    choose_model_wrapper,
+    load_same_samples,
+    pipeline_config,
+)
 from mmseg_infopro.parallel.pipeline_checks import check_optimizer, check_spreads, check_world
 from tests.cpu_amp import CpuAmpOptimWrapper, CpuLocalAmpOptimWrapper
 from tests.local.by_formula import RESNET
@@ -176,3 +182,20 @@ def test_all_processes_of_a_pipeline_load_the_same() -> None:
     cfg.model.local.placement = 'replicate'
     load_same_samples(cfg)
     assert cfg.train_dataloader == CONFIG['train_dataloader']
+
+
+def test_the_config_that_a_pipeline_has_dumped_runs_anywhere() -> None:
+    cfg = Config(CONFIG)
+    cfg.model.local = dict(boundaries=['a', 'b'], placement='pipeline')
+    load_same_samples(cfg)
+    choose_model_wrapper(cfg, 'pytorch')
+    use_own_hooks(cfg)
+    assert cfg.model_wrapper_cfg.type == 'ModuleParallel'
+    assert cfg.default_hooks.runtime_info.type == 'PipelineInfoHook'
+    cfg.model.local.placement = 'replicate'
+    load_same_samples(cfg)
+    choose_model_wrapper(cfg, 'pytorch')
+    use_own_hooks(cfg)
+    assert cfg.train_dataloader.sampler == dict(type='StreamSampler')
+    assert cfg.model_wrapper_cfg == dict(type='LocalDataParallel')
+    assert cfg.default_hooks.runtime_info.type == 'RuntimeInfoHook'
