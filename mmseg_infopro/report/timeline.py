@@ -49,9 +49,9 @@ def timeline_figure(
         axes.axvline(100 * start, color=MARK, linewidth=0.8, linestyle=':', zorder=1)
         axes.annotate(
             str(module),
-            (100 * start, 1),
+            (100 * start, 0),
             xycoords=('data', 'axes fraction'),
-            xytext=(3, -11),
+            xytext=(3, 3),
             textcoords='offset points',
             fontsize=9,
             color=MARK,
@@ -68,7 +68,7 @@ def timeline_figure(
     )
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
-    axes.legend(loc='upper right', frameon=False)
+    axes.legend(loc='upper right', framealpha=0.9, edgecolor='none')
     return figure
 
 

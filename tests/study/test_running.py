@@ -3,17 +3,19 @@
 import json
 import os
 import signal
+import site
 import subprocess
 import sys
 import time
 
 import pytest
 
+from mmseg_infopro import __version__
 from mmseg_infopro.report.way import Way
 from mmseg_infopro.study.bed import Bed, Run
 from mmseg_infopro.study.child import ends_with_parent
-from mmseg_infopro.study.record import what_trains
-from mmseg_infopro.study.running import Study
+from mmseg_infopro.study.record import code_state, what_trains
+from mmseg_infopro.study.running import SOURCE, Study, _import_path
 
 RUN = Run(Way('e2e'), 0)
 
@@ -64,3 +66,15 @@ def state_of(process):
             return file.read().rpartition(')')[2].split()[0]
     except FileNotFoundError:
         return ''
+
+
+def test_what_is_no_checkout_of_the_project_has_a_version(tmp_path):
+    assert code_state(tmp_path) == f'version {__version__}'
+    subprocess.run(['git', 'init', '-q', tmp_path], check=True)  # of something else
+    assert code_state(tmp_path) == f'version {__version__}'
+
+
+def test_runs_import_what_the_study_has_imported(monkeypatch):
+    assert _import_path() == {'PYTHONPATH': str(SOURCE)}
+    monkeypatch.setattr(site, 'getsitepackages', lambda: [str(SOURCE)])
+    assert _import_path() == {}
