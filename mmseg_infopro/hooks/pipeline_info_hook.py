@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.hooks import EMAHook, LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -34,11 +35,12 @@ class PipelineInfoHook(RuntimeInfoHook):
         self._norms: dict[str, int] = {}
         self._intervals: list[int] = []
         self._said = False
+        self._busy: list[float] = []
 
     def before_train(self, runner: Runner) -> None:
         """Keep one module."""
         super().before_train(runner)
-        self._steps, self._said = [], False
+        self._steps, self._said, self._busy = [], False, []
         self._intervals = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
         averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         pipeline(runner).settle(runner.optim_wrapper, [average.module for average in averages])
@@ -77,21 +79,30 @@ class PipelineInfoHook(RuntimeInfoHook):
             name: history.data[0][self._norms.get(name, 0) :].tolist()
             for name, history in _norms(runner).items()
         }
-        loading = hub.log_scalars.get('train/data_time')
-        seconds = loading.data[0].tolist() if loading else []
-        everyones = model.link.gather((steps, norms, seconds))
+        seconds = _noted(runner, 'data_time')
+        self._busy.append(sum(_noted(runner, 'time')) - sum(seconds) - model.link.watch.seconds)
+        busy = self._busy[-1] - self._busy[0]  # since the first log: first steps are no others
+        everyones = model.link.gather((steps, norms, seconds, busy))
         self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
         if not everyones:
             return
-        for values in zip(*(steps for steps, _, _ in everyones), strict=True):
+        for values in zip(*(steps for steps, *_ in everyones), strict=True):
             for name, value in joined(values).items():
                 hub.update_scalar(f'train/{name}', value)
-        for _, norms, _ in everyones[1:]:
+        for _, norms, *_ in everyones[1:]:
             for name, found in norms.items():
                 for value in found:
                     hub.update_scalar(name, value)
         self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
-        self._say_loading(runner, [seconds for _, _, seconds in everyones])
+        self._say_loading(runner, [own[2] for own in everyones])
+        self._say_shares(runner, [own[3] for own in everyones])
+
+    def _say_shares(self, runner: Runner, busy: list[float]) -> None:
+        """Say, with the second log, which share of the time each module takes."""
+        # A GPU waits without its process.
+        if len(self._busy) == 2 and get_device() == 'cpu' and min(busy) > 0:
+            shares = ', '.join(f'{value / sum(busy):.1%}' for value in busy)
+            runner.logger.info(f'measured shares of the time, by local module: {shares}')
 
     def _say_loading(self, runner: Runner, seconds: list[list[float]]) -> None:
         """Say once what it costs that every process loads every batch."""
@@ -103,6 +114,12 @@ class PipelineInfoHook(RuntimeInfoHook):
             f'the {len(each)} processes of a pipeline load the same batches: they waited for '
             f'{", ".join(each)} ms a batch'
         )
+
+
+def _noted(runner: Runner, name: str) -> list[float]:
+    """Return what mmengine has noted of each step up to now."""
+    history = runner.message_hub.log_scalars.get(f'train/{name}')
+    return history.data[0].tolist() if history else []
 
 
 def joined(values: tuple[Values, ...]) -> Values:

@@ -55,7 +55,7 @@ def local_train_step(
         ValueError: With ``update_per_module``, a module gave gradient to an earlier one.
     """
     with optim_wrapper.optim_context(model):
-        data = model.data_preprocessor(data, True)
+        data = dict(model.data_preprocessor(data, True))
     passes = step_passes(model, optim_wrapper)
     updates, followers = module_updates(model, optim_wrapper, passes), Followers(model)
     with followers.watching(optim_wrapper):
@@ -77,10 +77,11 @@ def _run_passes(
     updates: ModuleUpdates | None,
 ) -> StepLog:
     """Run all passes of a step, forward and backward; their gradients are final at the end."""
-    image = data['inputs']
-    starts = {
-        processes.stages.start: processes.receive(Carried(image, image, data['data_samples']))
-    }
+    carried = Carried(data['inputs'], data['inputs'], data['data_samples'])
+    if model.local_modules:  # what no module reads is gone
+        del data['inputs']
+    starts = {processes.stages.start: processes.receive(carried)}
+    del carried
     log = StepLog()
     unaveraged: set[int] = set()
     for position, run in enumerate(passes):

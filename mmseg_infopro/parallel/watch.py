@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from torch.distributed.distributed_c10d import PrefixStore
@@ -43,6 +44,9 @@ class Watch:
         modules: The local module that each process trains, by rank.
         rank: Of this process.
         timeout: Seconds to wait for another one.
+
+    Attributes:
+        seconds: That this process has waited up to now; for a GPU only its stream waits.
     """
 
     def __init__(self, store: Any, modules: Sequence[int], rank: int, timeout: float) -> None:
@@ -50,6 +54,7 @@ class Watch:
         self._modules = modules
         self._rank = rank
         self.timeout = timeout
+        self.seconds = 0.0
         self._note('')
 
     @contextmanager
@@ -60,10 +65,12 @@ class Watch:
             LostProcessError: It waited in vain; the sentence names the process and its module.
         """
         self._note(EVERYONE if peer is None else str(peer))
+        begin = monotonic()
         try:
             yield
         except RuntimeError as error:
             raise self._lost(peer, error) from error
+        self.seconds += monotonic() - begin
         self._note('')
 
     def _note(self, peer: str) -> None:

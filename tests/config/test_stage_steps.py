@@ -1,12 +1,19 @@
 """What each process of a pipeline needs, against the step of one process and by hand."""
 
+from contextlib import nullcontext
 from functools import partial
+from weakref import ref
 
 import pytest
+import torch
 from mmengine.config import ConfigDict
+from mmengine.optim import OptimWrapper
 
 from mmseg_infopro.config.stage_steps import dry_stage_steps
+from mmseg_infopro.local.carried import Carried
 from mmseg_infopro.local.local_losses import reads_image
+from mmseg_infopro.local.processes import Alone
+from mmseg_infopro.local.step import local_train_step
 from mmseg_infopro.measure.dry_step import dry_step
 from mmseg_infopro.measure.work import WorkCounter
 from tests.models import HEADS, batch, build, model_config
@@ -64,3 +71,26 @@ def test_work_is_counted_by_process(model):
     stages = steps_of(model, watches=watches)
     assert [w.forward.flops + w.backward.flops for w in watches] == [s.flops for s in stages]
     assert all(watch.backward.moved and watch.forward.moved for watch in watches)
+
+
+def test_the_image_is_gone_where_nothing_reads_it():
+    task_only = build(model_config(local=dict(boundaries=BOUNDARIES, heads=HEADS[:1])))
+    wrapper = OptimWrapper(torch.optim.SGD(task_only.parameters(), lr=0.1))
+    gone = []
+
+    class Second(Alone):
+        stages = range(1, 2)
+
+        def receive(self, carried):
+            self.image = ref(carried.image)
+            state, image = torch.rand(2, 8, 16, 16), torch.zeros(()).expand(2, 3, 64, 64)
+            return Carried(state, image, carried.samples)
+
+        def running(self):
+            gone.append(self.image() is None)
+            return nullcontext()
+
+    samples = batch(64)
+    for _ in range(2):  # the batch stays what it was
+        local_train_step(task_only, samples, wrapper, Second())
+    assert gone == [True, True]
