@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
 from ..upstream import job_store
+from .agreement import on_all_processes
 from .border_format import Slot
 from .link import Link
 from .local_data_parallel import LocalDataParallel
@@ -59,8 +60,7 @@ class ModuleParallel(LocalDataParallel):
         border_dtype: str | None = None,
         timeout: float = 600.0,
     ) -> None:
-        check_world(len(module.boundaries) + 1, dist.get_world_size())
-        check_spreads(module)
+        on_all_processes(lambda: _check(module))
         num_modules = len(module.boundaries) + 1
         shape = dist.get_world_size() // num_modules, num_modules
         mesh = init_device_mesh(get_device(), shape, mesh_dim_names=('dp', 'pp'))
@@ -94,7 +94,7 @@ class ModuleParallel(LocalDataParallel):
         Raises:
             ValueError: Its update is one of all modules together.
         """
-        check_optimizer(self.module, optim_wrapper)
+        on_all_processes(lambda: check_optimizer(self.module, optim_wrapper))
         self._numbers = range(self.index, self.index + 1)
         replaced = keep_modules(self.module, self._numbers, tuple(copies))
         keep_state(optim_wrapper.optimizer, replaced)
@@ -159,7 +159,19 @@ class ModuleParallel(LocalDataParallel):
         """Return the names of the parameters and buffers of this process's module."""
         return list(module_tensors(self.module, self.index))
 
+    def _broadcast(self, tensors: Iterable[Tensor]) -> None:
+        if self._numbers == range(len(self.module.boundaries) + 1):  # not yet a pipeline
+            super()._broadcast(tensors)
+        elif dist.get_world_size(self.replicas) > 1:
+            with self.link.watch.waiting():
+                super()._broadcast(tensors)
+
     def _processes(self, average: Processes) -> Processes:
         alone = dist.get_world_size(self.replicas) == 1
         average = ALONE if alone else average
         return Stage(self.module, self.index, self.link, average, self.replicas)
+
+
+def _check(module: Any) -> None:
+    check_world(len(module.boundaries) + 1, dist.get_world_size())
+    check_spreads(module)

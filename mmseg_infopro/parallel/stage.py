@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from ..local.carried import Carried
 from ..local.local_losses import reads_image
-from ..local.processes import Processes
+from ..local.processes import ALONE, Processes
 from ..upstream import as_world
 from .link import Link
 
@@ -63,5 +63,8 @@ class Stage:
         return self._average.averaging(modules)
 
     def finish(self, modules: Collection[int] | None = None) -> None:
-        """Wait for the averages."""
-        self._average.finish(modules)
+        """Wait for the averages, and so for all processes with the same module."""
+        if self._average is ALONE:
+            return
+        with self._link.watch.waiting():
+            self._average.finish(modules)
