@@ -1,14 +1,17 @@
 """What is measured of units for their time, against a whole step."""
 
 from functools import partial
+from itertools import combinations
 
 import pytest
 from mmengine.config import ConfigDict
 
 from mmseg_infopro.measure.dry_step import dry_step
 from mmseg_infopro.planning.batch import StepShape
+from mmseg_infopro.planning.boundaries import TOLERANCE
 from mmseg_infopro.planning.costs import NO_WORK
-from mmseg_infopro.planning.device import DEVICES, find_device
+from mmseg_infopro.planning.device import DEVICES, Device, find_device
+from mmseg_infopro.planning.objective import ShortestStage
 from mmseg_infopro.planning.stage_costs import StageCosts, end_to_end
 from mmseg_infopro.planning.unit_costs import measure_step
 from tests.models import HEADS, batch, build, model_config
@@ -70,6 +73,23 @@ def test_a_stage_takes_its_work_at_the_speeds_of_the_device(model):
     assert stage.forward == pytest.approx(flops / (0.4 * 156e12) + forward / (0.8 * 2039e9))
     assert stage.border_bytes == 0
     assert not any(unit.heads_work.flops for unit in step.units)
+
+
+def test_a_network_is_cut_as_well_as_by_brute_force(model):
+    step, device = measured(model), Device('', 8.0, 1.0)
+    names = [unit.name for unit in step.units][:-1]
+    costs = StageCosts(step, device)
+    for num_modules in (2, 3, 4):
+        longest = {
+            cut: max(stage.seconds for stage in costs.partition(cut))
+            for cut in combinations(names, num_modules - 1)
+        }
+        peaks = {cut: ShortestStage(device).peak(step, cut) for cut in longest}
+        for cap in (None, sorted(peaks.values())[len(peaks) // 2]):
+            best = min(longest[cut] for cut in longest if cap is None or peaks[cut] <= cap)
+            plan = tuple(ShortestStage(device, cap=cap).plan(step, num_modules))
+            assert longest[plan] <= best * (1 + TOLERANCE)
+            assert cap is None or peaks[plan] <= cap
 
 
 def test_devices():
