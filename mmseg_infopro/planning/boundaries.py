@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from ..recompute.groups import group_ends
-from .costs import StepBytes, auxiliary_peak
+from .costs import StepBytes
 
 TOLERANCE = 0.02
 """Partitions whose peaks differ by less than this share count as equally good."""
@@ -106,6 +106,7 @@ class SegmentCosts:
         self.saved = _sums(unit.saved for unit in step.units)
         self.gradients = _sums(unit.gradients for unit in step.units)
         self.retained = _sums(unit.retained for unit in step.units)
+        self.auxiliary = _sums(unit.auxiliary for unit in step.units)
         self.frozen = _sums(int(unit.frozen) for unit in step.units)
 
     def _peak(self, start: int, end: int) -> int:
@@ -114,7 +115,7 @@ class SegmentCosts:
         left = self.step.fixed + self.retained[start]
         left += units[start - 1].state + units[start - 1].context if start else 0
         left += 0 if self.step.updates_per_module else self.gradients[start]
-        heads = auxiliary_peak(units[start:end], end == len(units))
+        heads = self.auxiliary[end] - self.auxiliary[start]
         if end == len(units):
             heads += self.step.tail_heads
         elif self._has_heads(start, end):

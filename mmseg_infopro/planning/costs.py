@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..measure.work import Work
@@ -43,8 +42,6 @@ class UnitBytes:
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
             train with the module that the unit is in.
-        auxiliary_alone: Peak of these heads on their own. ``auxiliary`` is what they add to the
-            tail's heads, whose peak is mostly another moment's; those at a border may be small.
         auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
         backward: Peak of its own forward and backward pass, beyond what was there before.
         head_parameters: Of the local heads, and of the context of a module that begins behind it.
@@ -73,7 +70,6 @@ class UnitBytes:
     retained: int = 0
     heads: int = 0
     auxiliary: int = 0
-    auxiliary_alone: int = 0
     auxiliary_feature: int = 0
     backward: int = 0
     head_parameters: int = 0
@@ -124,19 +120,6 @@ class StepBytes:
     tail_saved: int = 0
     image: int = 0
     labels: int = 0
-
-
-def auxiliary_peak(units: Sequence[UnitBytes], is_tail: bool) -> int:
-    """Return what the auxiliary heads of a module add to the peak of its other heads.
-
-    Args:
-        units: Of the module.
-        is_tail: Whether the others are the tail's. In another module, where these may be small,
-            one auxiliary head after the other has its own peak while all are held.
-    """
-    added = sum(unit.auxiliary for unit in units)
-    own = 0 if is_tail else max(unit.auxiliary_alone - unit.auxiliary for unit in units)
-    return added + max(0, own)
 
 
 def flops_of(step: StepBytes) -> int:

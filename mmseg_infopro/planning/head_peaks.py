@@ -71,23 +71,6 @@ def peak_of_tail(
     return _measured(step, _viewed(model, features) if recomputes else ())
 
 
-def peak_of_auxiliary_head(
-    model: EncoderDecoder,
-    features: list[Tensor],
-    samples: list[SegDataSample],
-    aux_head: int,
-    recomputes: bool,
-) -> int:
-    """Return the peak of one auxiliary head on its own, beyond the features."""
-
-    def step() -> None:
-        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
-        head = auxiliary_heads(model)[aux_head]
-        _total([head.loss(inputs, samples, model.train_cfg)]).backward()
-
-    return _measured(step, _viewed(model, features) if recomputes else ())[0]
-
-
 def saved_by_tail(
     model: EncoderDecoder,
     features: list[Tensor],

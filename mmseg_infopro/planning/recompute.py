@@ -16,7 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..recompute.groups import RecomputeGroup
-from .costs import StepBytes, auxiliary_peak
+from .costs import StepBytes
 from .group_ways import MOST, GroupOptions, Ways, group_options, unbeaten
 
 LONGEST_GROUP = 8
@@ -112,6 +112,7 @@ class _Modules:
         self.cap = cap - step.fixed - round(step.copies * self.head_parameters)
         self.gradients = self._sums('gradients')
         self.retained = self._sums('retained')
+        self.auxiliary = self._sums('auxiliary')
         self.auxiliary_features = self._sums('auxiliary_feature')
         self.frozen = self._sums('frozen')
         self.options = _options_of(step)
@@ -175,7 +176,7 @@ class _Modules:
     def _best(self, start: int, end: int) -> int | None:
         """Return which of the ways to run ``units[start:end]`` costs least."""
         ways, units = self._ways_to(start, end)[end], self.step.units
-        heads = auxiliary_peak(units[start:end], end == len(units))
+        heads = self.auxiliary[end] - self.auxiliary[start]
         gradients = 0
         if end == len(units):
             heads += self.step.tail_heads

@@ -62,12 +62,6 @@ def test_averages_of_8_bits_are_planned_as_what_they_need(package, optimizer, of
     assert plan == pytest.approx([found[0], found[1]], rel=0.1)
 
 
-def test_an_auxiliary_head_at_a_border_has_its_own_peak():
-    cfg = cut('layer3.1')
-    found = dry_config_step(cfg).module_peaks()
-    assert planned(cfg)[0] == pytest.approx(found[0], rel=0.05)
-
-
 def test_the_uncut_model_has_the_memory_format():
     layer = build_end_to_end(cut(channels_last=True)).decode_head.bottleneck.conv
     assert layer.weight.is_contiguous(memory_format=torch.channels_last)
