@@ -110,7 +110,8 @@ class ModuleParallel(LocalDataParallel):
         if not self.is_settled:
             self.settle(optim_wrapper)
         self.release_modules()
-        return super().train_step(data, optim_wrapper)
+        with self.link.watch.step():
+            return super().train_step(data, optim_wrapper)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Predict; training goes through :meth:`train_step` alone."""

@@ -10,6 +10,8 @@ from typing import Any
 from torch.distributed.distributed_c10d import PrefixStore
 
 EVERYONE = 'everyone'
+COMPUTES, BETWEEN = '', '-'
+"""What a process notes that waits for nobody: in a step, or between two."""
 FIRST_WORD = 'lost'
 
 
@@ -55,7 +57,19 @@ class Watch:
         self._rank = rank
         self.timeout = timeout
         self.seconds = 0.0
-        self._note('')
+        self._state = BETWEEN
+        self._note(BETWEEN)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Context of a step: who does not end it while others wait is the one that hangs."""
+        self._state = COMPUTES
+        self._note(self._state)
+        try:
+            yield
+        finally:
+            self._state = BETWEEN
+        self._note(self._state)
 
     @contextmanager
     def waiting(self, peer: int | None = None) -> Iterator[None]:
@@ -71,7 +85,7 @@ class Watch:
         except RuntimeError as error:
             raise self._lost(peer, error) from error
         self.seconds += monotonic() - begin
-        self._note('')
+        self._note(self._state)
 
     def _note(self, peer: str) -> None:
         self._store.set(str(self._rank), peer)
@@ -101,9 +115,13 @@ class Watch:
         while peer is not None and peer not in seen and waits.get(peer, '').isdigit():
             seen.add(peer)
             peer = int(waits[peer])
-        if peer is not None and peer not in seen and not waits.get(peer):
-            return peer
-        return next((rank for rank, waited in waits.items() if not waited), peer)
+        for state in (COMPUTES, BETWEEN):
+            if peer is not None and peer not in seen and waits.get(peer) == state:
+                return peer
+            found = [rank for rank, waited in waits.items() if waited == state]
+            if found:
+                return found[0]
+        return peer
 
     def _sentence(self, rank: int | None, hangs: bool) -> str:
         if rank is None:

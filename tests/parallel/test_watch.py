@@ -47,6 +47,20 @@ def test_what_all_wait_for_is_the_one_that_does_not(watches: list[Watch]) -> Non
     assert str(lost(watches[1], None, LATE)) == HANGS.format(4, 1)
 
 
+def test_who_is_in_a_step_hangs_rather_than_who_is_between_two(watches: list[Watch]) -> None:
+    with watches[3].step():
+        for rank in (0, 1, 5):
+            watches[rank]._note('everyone')
+        assert str(lost(watches[1], None, LATE)) == HANGS.format(3, 0)
+
+
+def test_one_that_hangs_between_steps_is_found_too(watches: list[Watch]) -> None:
+    for rank in (0, 3, 4, 5):
+        watches[rank]._note('everyone')
+    watches[1]._note('2')
+    assert str(lost(watches[0], 1, LATE)) == HANGS.format(2, 2)
+
+
 def test_waits_that_end_well_leave_nothing(watches: list[Watch]) -> None:
     with watches[1].waiting(2):
         pass
