@@ -78,7 +78,8 @@ def _run_passes(
 ) -> StepLog:
     """Run all passes of a step, forward and backward; their gradients are final at the end."""
     carried = Carried(data['inputs'], data['inputs'], data['data_samples'])
-    if model.local_modules:  # what no module reads is gone
+    # In a pipeline what no module of this process reads is gone; plans for one process count it.
+    if model.local_modules and len(processes.stages) <= len(model.boundaries):
         del data['inputs']
     starts = {processes.stages.start: processes.receive(carried)}
     del carried

@@ -81,7 +81,7 @@ def saved_by_tail(
 
     Features are not among them: the units' own bytes hold them.
     """
-    saved = SavedBytes([*model.parameters(), *model.buffers(), *features])
+    saved = SavedBytes([*model.parameters(), *model.buffers(), *_tensors(features)])
     with UpperBounds(), saved:
         _tail_loss(model, features, samples, aux_heads)
     return saved.take()[0]
@@ -108,10 +108,14 @@ def _measured(step: Callable[[], None], existing: Sequence[Tensor]) -> tuple[int
 
 def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:
     """Return what recomputing makes views of, which are no bytes of the heads' own."""
-    tensors = [leaf for leaf in tree_leaves(features) if isinstance(leaf, Tensor)]
-    return [*tensors, *heads.parameters(), *heads.buffers()]
+    return [*_tensors(features), *heads.parameters(), *heads.buffers()]
 
 
 def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:
     values = [value.mean() for part in losses for key, value in part.items() if 'loss' in key]
     return torch.stack(values).sum()
+
+
+def _tensors(features: Sequence[Any]) -> list[Tensor]:
+    """Return what features consist of; those of some backbones are nests."""
+    return [leaf for leaf in tree_leaves(features) if isinstance(leaf, Tensor)]

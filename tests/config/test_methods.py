@@ -5,12 +5,9 @@ from argparse import ArgumentParser
 import pytest
 from mmengine.config import Config
 
+from infopro.options import add_partition_arguments
 from mmseg_infopro import localize
-from mmseg_infopro.config.arguments import (
-    add_partition_arguments,
-    apply_method,
-    apply_partition_arguments,
-)
+from mmseg_infopro.config.arguments import apply_method, apply_partition_arguments
 from mmseg_infopro.config.methods import METHODS, Method, find_method
 from mmseg_infopro.local.infopro_heads import default_heads
 from tests.models import model_config

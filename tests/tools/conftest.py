@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -175,6 +176,7 @@ def trained(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Two iterations in two local modules."""
     folder = tmp_path_factory.mktemp('trained')
     config = write_config(folder, streets)
+    time.sleep(1)  # mmengine tells the logs of a process's runs apart by name and second
     if run_tool('train', config, '--work-dir', folder / 'run') != 0:
         pytest.fail('the run that the tests of the tools start from failed')
     return Trained(config, folder / 'run', folder / 'run' / 'iter_2.pth')

@@ -79,7 +79,8 @@ def test_a_process_grows_by_what_it_held_at_most():
     with growth('cpu') as grown:
         held = torch.ones(2**24)  # 64 MiB
         del held
-    assert 2**26 <= grown.num_bytes < 2**26 + 2**24
+    # Linux counts pages in batches, thread by thread.
+    assert abs(grown.num_bytes - 2**26) < 2**24
 
 
 def test_where_nothing_tells_there_is_no_growth(monkeypatch, tmp_path):
