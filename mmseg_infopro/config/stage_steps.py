@@ -33,11 +33,13 @@ def dry_stage_steps(
     in_flight: int,
     watches: Sequence[Watch | None] | None = None,
     prepare: Callable[[Any], None] = lambda model: None,
+    staleness: int = 0,
 ) -> list[DryStep]:
     """Measure the step of each local module on fake tensors, as if no other one were there.
 
     A process holds its module's parameters, buffers, gradients and optimizer state, the batch, the
-    border that it starts from, and those that it passes on until the next process has them.
+    border that it starts from, and those that it passes on until the next process has them; with
+    ``staleness`` also those that it may train on again.
 
     Args:
         model: Built on real tensors, with K > 1 modules that train one after the other.
@@ -46,6 +48,7 @@ def dry_stage_steps(
         in_flight: ``local.in_flight``.
         watches: Of each module, what is told of its operations.
         prepare: As there.
+        staleness: ``local.staleness``.
 
     Returns:
         A step for each process, in order, of the kind ``'process 0'``.
@@ -78,8 +81,10 @@ def dry_stage_steps(
             unused = [tensors for p, tensors in kept.items() if p not in trained]
             num_bytes = sum(tensor.nbytes for tensor in chain(*unused))
             step = measured_step(tracker, num_bytes, f'{PROCESS} {index}')
+            kept_borders = border_bytes(left) * (staleness + 1 if staleness else 0)
             left = process.left
-            steps.append(step.with_more(border_bytes_alive(border_bytes(left), in_flight)))
+            sent = border_bytes_alive(border_bytes(left), in_flight)
+            steps.append(step.with_more(sent + kept_borders))
             del batch
     return steps
 

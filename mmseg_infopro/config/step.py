@@ -71,8 +71,14 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
             if getattr(model, 'boundaries', ()):
                 settings = read_local_settings(cfg.model.local)
                 if settings.placement == 'pipeline':
-                    in_flight = settings.in_flight
-                    return dry_stage_steps(model, wrapper, batch, in_flight, prepare=prepare)
+                    return dry_stage_steps(
+                        model,
+                        wrapper,
+                        batch,
+                        settings.in_flight,
+                        prepare=prepare,
+                        staleness=settings.staleness,
+                    )
             return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch, prepare)
 
     if watch is not None:

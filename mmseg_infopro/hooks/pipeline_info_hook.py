@@ -12,6 +12,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..parallel.module_parallel import ModuleParallel
+from ..parallel.stale_link import KINDS, StaleLink
 
 Values = dict[str, Any]
 
@@ -58,6 +59,15 @@ class PipelineInfoHook(RuntimeInfoHook):
         due = any(self.every_n_inner_iters(batch_idx, interval) for interval in self._intervals)
         if due or ends or self.is_last_train_iter(runner):
             self.log_steps(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Bring to its end what is on its way; say how much of it was stale."""
+        model = pipeline(runner)
+        model.link.finish()
+        if isinstance(model.link, StaleLink):
+            for index, counts in enumerate(model.link.gather(model.link.counts)):
+                said = ', '.join(f'{counts[kind]} {kind}' for kind in KINDS)
+                runner.logger.info(f'iterations of local module {index}: {said}')
 
     def before_val(self, runner: Runner) -> None:
         """Log what has been noted: a checkpoint may be saved with the validation."""

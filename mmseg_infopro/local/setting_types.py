@@ -67,9 +67,30 @@ def _check_pipeline(settings: Mapping[str, Any]) -> None:
     in_flight = settings.get('in_flight', 1)
     if type(in_flight) is not int or in_flight < 1:
         raise ValueError(f'local.in_flight must be an int of at least 1, got {in_flight!r}')
+    _check_staleness(settings)
     timeout = settings.get('process_timeout', 1)
     if type(timeout) not in (int, float) or timeout <= 0:
         raise ValueError(f'local.process_timeout must be seconds above 0, got {timeout!r}')
+
+
+def _check_staleness(settings: Mapping[str, Any]) -> None:
+    staleness, reuse = settings.get('staleness', 0), settings.get('reuse', 1)
+    if type(staleness) is not int or staleness < 0:
+        raise ValueError(
+            f'local.staleness must be a number of iterations of at least 0, got {staleness!r}'
+        )
+    if type(reuse) is not int or reuse < 1:
+        raise ValueError(f'local.reuse must be an int of at least 1, got {reuse!r}')
+    if staleness and settings.get('placement') != 'pipeline':
+        raise ValueError(
+            f"local.staleness needs local.placement='pipeline', got {staleness} without it: "
+            'processes that have all modules train on nothing that is stale; set 0'
+        )
+    if reuse > 1 and not staleness:
+        raise ValueError(
+            f'local.reuse needs local.staleness of at least 1, got {reuse} without it: features '
+            'that are used again are stale'
+        )
 
 
 def _check_compile(settings: Mapping[str, Any]) -> None:

@@ -67,6 +67,10 @@ class LocalSettings:
         in_flight: How many batches a process of a pipeline may be ahead of the next one.
         border_dtype: What floats travel in between the processes of a pipeline: None as they are,
             ``'bfloat16'`` for half of the bytes, rounded.
+        staleness: How many iterations old the features may be that a process of a pipeline trains
+            on, so that none waits for a slow one; 0 is exact, see
+            :class:`mmseg_infopro.parallel.StaleLink`.
+        reuse: How often a process may train on the same features; None is ``staleness`` + 1.
         process_timeout: Seconds after which a process of a pipeline that another one waits for
             counts as lost.
         chunked_losses: Compute every decode head's softmax cross-entropy sample by sample, so that
@@ -100,6 +104,8 @@ class LocalSettings:
     placement: str = 'replicate'
     in_flight: int = 2
     border_dtype: str | None = None
+    staleness: int = 0
+    reuse: int | None = None
     process_timeout: float = 600.0
     chunked_losses: bool = False
     offload: bool | tuple[int, ...] = False

@@ -10,10 +10,12 @@ from .launching import (
 from .local_data_parallel import LocalDataParallel
 from .module_parallel import ModuleParallel
 from .pipeline_config import check_pipeline_config, is_module_parallel, load_same_samples
+from .stale_link import StaleLink
 
 __all__ = [
     'LocalDataParallel',
     'ModuleParallel',
+    'StaleLink',
     'check_pipeline_config',
     'check_sync_batch_norm',
     'choose_model_wrapper',

@@ -53,6 +53,10 @@ class Link:
         self._received: dict[Any, Any] = {}
         self._announced: dict[Any, Any] = {}
 
+    def choose(self, iteration: int, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the samples to train on in an iteration: those that were loaded for it."""
+        return data
+
     def send(self, carried: Carried) -> None:
         """Begin to send what a module left; waits only where ``in_flight`` others are on their way.
 
@@ -64,8 +68,7 @@ class Link:
         self._announce(carried.image.shape, layout(nest), rank)
         while len(self._sent) >= self._limit:
             self._wait(self._sent.popleft()[0], rank)
-        leaves = tensors(nest)
-        flat = [Slot.of(leaf).flat(leaf).to(self._on_wire(leaf.dtype)) for leaf in leaves]
+        flat = self._flat(tensors(nest))
         with self.watch.waiting(rank):
             self._sent.append((self._begin(dist.isend, flat, rank), flat))
 
@@ -81,13 +84,8 @@ class Link:
         """
         rank = self._ranks[self._stage - 1]
         laid_out = self._layout(own.image.shape, rank)
-        places = slots(laid_out)
-        device = own.image.device
-        flat = [slot.empty(device, self._on_wire(slot.dtype)) for slot in places]
-        with self.watch.waiting(rank):
-            works = self._begin(dist.irecv, flat, rank)
-        self._wait(works, rank)
-        values = [slot.placed(memory) for slot, memory in zip(places, flat, strict=True)]
+        flat = self._receive_flat(laid_out, own.image.device)
+        values = [slot.placed(memory) for slot, memory in zip(slots(laid_out), flat, strict=True)]
         return with_contents(own, filled(laid_out, values), backbone)
 
     def finish(self) -> None:
@@ -104,6 +102,17 @@ class Link:
                 value, everyones if is_first else None, self._ranks[0], group=self._control
             )
         return everyones if is_first else []
+
+    def _flat(self, leaves: list[Tensor]) -> list[Tensor]:
+        return [Slot.of(leaf).flat(leaf).to(self._on_wire(leaf.dtype)) for leaf in leaves]
+
+    def _receive_flat(self, laid_out: Any, device: torch.device) -> list[Tensor]:
+        rank = self._ranks[self._stage - 1]
+        flat = [slot.empty(device, self._on_wire(slot.dtype)) for slot in slots(laid_out)]
+        with self.watch.waiting(rank):
+            works = self._begin(dist.irecv, flat, rank)
+        self._wait(works, rank)
+        return flat
 
     def _on_wire(self, dtype: torch.dtype) -> torch.dtype:
         return self._wire_dtype or dtype if dtype == torch.float32 else dtype

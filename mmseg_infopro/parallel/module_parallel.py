@@ -13,6 +13,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
+from ..local.clock import current_iteration
 from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
 from ..upstream import job_store
 from .agreement import on_all_processes
@@ -23,6 +24,7 @@ from .pipeline_checks import check_optimizer, check_spreads, check_world
 from .placing import keep_modules, keep_state, module_tensors, set_tensor
 from .rows import control_group, synchronize_norms
 from .stage import Stage
+from .stale_link import StaleLink
 from .watch import Watch
 
 
@@ -45,6 +47,9 @@ class ModuleParallel(LocalDataParallel):
         bucket_cap_mb: As there.
         in_flight: How many borders may be on their way to the next process.
         border_dtype: ``'bfloat16'`` sends 32-bit floats rounded.
+        staleness: How many iterations old a border may be that a module trains on, see
+            :class:`StaleLink`; 0 is exact.
+        reuse: How often a border may be trained on; ``staleness`` + 1 if not given.
         timeout: Seconds after which a process that another one waits for counts as lost.
 
     Raises:
@@ -59,8 +64,10 @@ class ModuleParallel(LocalDataParallel):
         in_flight: int = 2,
         border_dtype: str | None = None,
         timeout: float = 600.0,
+        staleness: int = 0,
+        reuse: int | None = None,
     ) -> None:
-        on_all_processes(lambda: _check(module))
+        on_all_processes(lambda: _check(module, staleness))
         num_modules = len(module.boundaries) + 1
         shape = dist.get_world_size() // num_modules, num_modules
         mesh = init_device_mesh(get_device(), shape, mesh_dim_names=('dp', 'pp'))
@@ -71,7 +78,8 @@ class ModuleParallel(LocalDataParallel):
         self._pipeline: dist.ProcessGroup = mesh.get_group('pp')
         self.ranks: list[int] = dist.get_process_group_ranks(self._pipeline)
         modules = [rank % num_modules for rank in range(dist.get_world_size())]
-        self.link = Link(
+        stale = dict(store=job_store(), staleness=staleness, reuse=reuse or staleness + 1)
+        self.link = (StaleLink if staleness else Link)(
             self.ranks,
             self.index,
             self._pipeline,
@@ -79,8 +87,11 @@ class ModuleParallel(LocalDataParallel):
             Watch(job_store(), modules, dist.get_rank(), timeout),
             in_flight,
             getattr(torch, border_dtype) if border_dtype else None,
+            **(stale if staleness else {}),
         )
-        self.lag = num_modules * (in_flight + 1)
+        self.lag = num_modules * (in_flight + staleness + 1)
+        self.staleness = staleness
+        self._values: dict[str, Tensor] = {}
         self.is_settled = False
         self._lent: dict[str, Tensor] = {}
 
@@ -94,7 +105,7 @@ class ModuleParallel(LocalDataParallel):
         Raises:
             ValueError: Its update is one of all modules together.
         """
-        on_all_processes(lambda: check_optimizer(self.module, optim_wrapper))
+        on_all_processes(lambda: check_optimizer(self.module, optim_wrapper, self.staleness))
         self._numbers = range(self.index, self.index + 1)
         replaced = keep_modules(self.module, self._numbers, tuple(copies))
         keep_state(optim_wrapper.optimizer, replaced)
@@ -105,13 +116,17 @@ class ModuleParallel(LocalDataParallel):
         """Train this process's module on the batch that all of its row have loaded.
 
         Returns:
-            Detached values of this module; ``loss`` is its part of the total.
+            Detached values of this module; ``loss`` is its part of the total. Where it does not
+            train in this iteration, as only with ``staleness``, they are those of before.
         """
         if not self.is_settled:
             self.settle(optim_wrapper)
         self.release_modules()
         with self.link.watch.step():
-            return super().train_step(data, optim_wrapper)
+            chosen = self.link.choose(current_iteration(), data)
+            if chosen is not None:
+                self._values = super().train_step(chosen, optim_wrapper)
+        return dict(self._values)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Predict; training goes through :meth:`train_step` alone."""
@@ -138,6 +153,7 @@ class ModuleParallel(LocalDataParallel):
         """Get the weights and buffers of all modules, once (collective within the row)."""
         if not self.is_settled or self._lent:
             return
+        self.link.finish()
         for index in range(len(self.ranks)):
             for name, tensor in module_tensors(self.module, index).items():
                 if index != self.index:
@@ -173,6 +189,6 @@ class ModuleParallel(LocalDataParallel):
         return Stage(self.module, self.index, self.link, average, self.replicas)
 
 
-def _check(module: Any) -> None:
-    check_world(len(module.boundaries) + 1, dist.get_world_size())
+def _check(module: Any, staleness: int) -> None:
+    check_world(len(module.boundaries) + 1, dist.get_world_size(), staleness)
     check_spreads(module)

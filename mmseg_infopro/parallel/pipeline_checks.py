@@ -10,13 +10,20 @@ from mmengine.optim import OptimWrapperDict
 from ..local.local_losses import border_heads, head_name
 from ..local.schedule import Pass
 from ..local.update import num_names, obstacles, scales_loss
+from ..upstream import accumulative_counts
 
 PIPELINE = "local.placement='pipeline'"
+STALENESS = 'local.staleness'
 REPLICATE = "local.placement='replicate' trains it"
 
 
-def check_world(num_modules: int, num_processes: int) -> None:
+def check_world(num_modules: int, num_processes: int, staleness: int = 0) -> None:
     """Check that processes can be rows of one for each module.
+
+    Args:
+        num_modules: K.
+        num_processes: Of the job.
+        staleness: ``local.staleness``, which goes with one row.
 
     Raises:
         ValueError: They cannot.
@@ -37,6 +44,12 @@ def check_world(num_modules: int, num_processes: int) -> None:
             f'{PIPELINE} needs a multiple of its {num_modules} local modules as processes, got '
             f'{num_processes}; valid: {num_processes // num_modules * num_modules} or '
             f'{(num_processes // num_modules + 1) * num_modules}'
+        )
+    if staleness and num_processes > num_modules:
+        raise ValueError(
+            f'{STALENESS} lets each process choose what it trains on, so that several with the '
+            f'same module have no gradients to average: got {num_processes} processes for '
+            f'{num_modules} modules; valid: {num_modules}, or local.staleness=0'
         )
 
 
@@ -97,8 +110,28 @@ def check_spreads(model: Any) -> None:
         )
 
 
-def check_optimizer(model: Any, optim_wrapper: Any) -> None:
+def check_accumulation(staleness: int, count: int) -> None:
+    """Check that the iterations in which a module trains are updates.
+
+    Raises:
+        ValueError: Several iterations are one update, with staleness.
+    """
+    if staleness and count > 1:
+        raise ValueError(
+            f'{STALENESS} lets processes leave out iterations, so that updates of several '
+            'iterations would be of different ones in each module: set '
+            'optim_wrapper.accumulative_counts=1 or local.staleness=0, got '
+            f'{count} and {staleness}'
+        )
+
+
+def check_optimizer(model: Any, optim_wrapper: Any, staleness: int = 0) -> None:
     """Check that each module's update needs that module alone.
+
+    Args:
+        model: The segmentor.
+        optim_wrapper: Of the whole model.
+        staleness: ``local.staleness``.
 
     Raises:
         ValueError: It needs all of them.
@@ -107,6 +140,7 @@ def check_optimizer(model: Any, optim_wrapper: Any) -> None:
         raise ValueError(
             f'{PIPELINE} needs one optimizer, got {type(optim_wrapper).__name__}; {REPLICATE}'
         )
+    check_accumulation(staleness, accumulative_counts(optim_wrapper))
     needs_all = one_update(
         clips=bool(optim_wrapper.clip_grad_kwargs) and not model.norm_per_module,
         scales=scales_loss(optim_wrapper) and not model.update_per_module,

@@ -12,7 +12,13 @@ from mmengine.logging import print_log
 from ..config.walk import type_name
 from ..local.schedules import build_schedule
 from ..local.settings import read_local_settings
-from .pipeline_checks import PIPELINE, check_passes_spread, check_world, one_update
+from .pipeline_checks import (
+    PIPELINE,
+    check_accumulation,
+    check_passes_spread,
+    check_world,
+    one_update,
+)
 
 SAMPLERS = ('InfiniteSampler', 'StreamSampler')
 SCALED = ('AmpOptimWrapper', 'LocalAmpOptimWrapper')
@@ -32,6 +38,8 @@ def pipeline_wrapper(cfg: Config) -> dict[str, Any]:
         in_flight=settings.in_flight,
         border_dtype=settings.border_dtype,
         timeout=settings.process_timeout,
+        staleness=settings.staleness,
+        reuse=settings.reuse,
     )
 
 
@@ -56,12 +64,14 @@ def check_pipeline_config(cfg: Config) -> None:
     if settings.boundaries is not None:
         num_modules = len(settings.boundaries) + 1
     if num_modules is not None:
-        check_world(num_modules, get_world_size())
+        check_world(num_modules, get_world_size(), settings.staleness)
     if settings.boundaries and num_modules is not None:
         schedule = build_schedule(settings.schedule, settings.boundaries)
         for iteration in schedule.phases(num_modules).values():
             passes = schedule(iteration, num_modules)
             check_passes_spread(passes, num_modules, type(schedule).__name__)
+    wrapper = cfg.get('optim_wrapper') or {}
+    check_accumulation(settings.staleness, wrapper.get('accumulative_counts', 1))
     _check_update(cfg, settings.norm_per_module, settings.update_per_module)
     _check_loading(cfg)
 

@@ -49,6 +49,13 @@ def test_borders_wait_until_the_next_process_has_them(model):
     assert more[0].timeline[0] - few[0].timeline[0] == 2 * first
 
 
+def test_borders_wait_to_be_trained_on_again(model):
+    exact, stale = steps_of(model), steps_of(model, staleness=2)
+    differences = [b.peak.total - a.peak.total for a, b in zip(exact, stale, strict=True)]
+    first, second = 2 * 8 * 16 * 16 * 4, 2 * 32 * 8 * 8 * 4
+    assert differences == [0, 3 * first, 3 * second]
+
+
 def test_a_feature_that_the_tail_reads_rides_along():
     cfg = model_config(local=dict(boundaries=BOUNDARIES))
     cfg['decode_head'].update(in_channels=[8, 64], in_index=[0, 3], input_transform='resize_concat')

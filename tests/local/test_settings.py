@@ -38,6 +38,19 @@ from tests.models import build, model_config
         (dict(num_modules=2, border_dtype='half'), ValueError, "be None or 'bfloat16', got 'half'"),
         (dict(num_modules=2, in_flight=0), ValueError, 'in_flight must be an int of at least 1'),
         (dict(num_modules=2, process_timeout=-1), ValueError, 'seconds above 0, got -1'),
+        (dict(num_modules=2, staleness=-1), ValueError, 'iterations of at least 0, got -1'),
+        (dict(num_modules=2, staleness=1.5), ValueError, 'iterations of at least 0, got 1.5'),
+        (
+            dict(num_modules=2, staleness=1),
+            ValueError,
+            "staleness needs local.placement='pipeline'",
+        ),
+        (dict(num_modules=2, reuse=0), ValueError, 'local.reuse must be an int of at least 1'),
+        (
+            dict(num_modules=2, placement='pipeline', reuse=2),
+            ValueError,
+            'local.reuse needs local.staleness of at least 1, got 2 without it',
+        ),
     ],
 )
 def test_wrong_settings_are_named(local, error, message):

@@ -45,6 +45,12 @@ def test_processes_that_do_not_fit(num_modules: int, world: int, message: str) -
     check_world(2, 4)
 
 
+def test_rows_do_not_go_with_staleness() -> None:
+    with pytest.raises(ValueError, match='got 4 processes for 2 modules; valid: 2, or local.stale'):
+        check_world(2, 4, staleness=1)
+    check_world(2, 2, staleness=1)
+
+
 def resnet(**local: Any) -> Any:
     return build(model_config(local=dict(boundaries=RESNET[3], **local)))
 
@@ -114,6 +120,20 @@ CLIP = dict(clip_grad=dict(max_norm=1.0))
 def test_updates_of_all_modules_together(local: Any, wrapper: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_optimizer(resnet(**local), wrapper)
+
+
+def test_accumulation_does_not_go_with_staleness(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = wrapped(OptimWrapper, accumulative_counts=2)
+    message = 'accumulative_counts=1 or local.staleness=0, got 2 and 3'
+    with pytest.raises(ValueError, match=message):
+        check_optimizer(resnet(), counted, staleness=3)
+    monkeypatch.setattr(pipeline_config, 'get_world_size', lambda: 4)
+    cfg = Config(CONFIG)
+    cfg.model.local.staleness = 3
+    check_pipeline_config(cfg)
+    cfg.optim_wrapper.accumulative_counts = 2
+    with pytest.raises(ValueError, match=message):
+        check_pipeline_config(cfg)
 
 
 def test_updates_of_one_module_are_not_refused() -> None:
