@@ -119,7 +119,7 @@ class StaleLink(Link):
         laid_out, leaves = layout(nest), tensors(nest)
         if laid_out not in self._layouts:
             key = f'layout {self._stage} {len(self._layouts)}'
-            self._store.set(key, pickle.dumps(laid_out))
+            self._store.set(key, pickle.dumps(laid_out).hex())
             self._layouts.append(laid_out)
         batch = self._iteration if self._chosen is None else self._chosen.batch
         self._begin_to_send([self._iteration, batch, self._layouts.index(laid_out)], leaves)
@@ -180,7 +180,7 @@ class StaleLink(Link):
         before = self._stage - 1
         while number >= len(self._layouts_before):
             key = f'layout {before} {len(self._layouts_before)}'
-            self._layouts_before.append(pickle.loads(self._store.get(key)))
+            self._layouts_before.append(pickle.loads(bytes.fromhex(self._store.get(key).decode())))
         laid_out = self._layouts_before[number]
         values = self._receive_flat(laid_out, self._device)
         self._store.add(f'taken {before}', 1)

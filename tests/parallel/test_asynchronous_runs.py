@@ -1,0 +1,105 @@
+"""Runs with one artificially slow process: the exact pipeline beside the asynchronous one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.device import get_device
+
+from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
+from mmseg_infopro.datasets.streets import StreetSettings, write_streets
+from mmseg_infopro.run.checkpoints import check_checkpoint
+from tests.parallel.test_killed_process import train
+from tests.tools.conftest import write_config
+
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.skipif(get_device() != 'cpu', reason='there is an accelerator'),
+]
+
+ITERATIONS = 200
+STALENESS = 4
+RUN = """
+custom_imports = dict(imports=['mmseg_infopro', 'slow'], allow_failed_imports=False)
+custom_hooks = [dict(type='SlowHook', process={process}, seconds=0.2)]
+train_cfg.update(max_iters={iterations}, val_interval={iterations})
+default_hooks.update(logger=dict(interval=50), checkpoint=dict(interval={iterations}))
+model['local'].update(in_flight=1, process_timeout=60)
+"""
+SLOW_HOOK = """
+import time
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+
+@HOOKS.register_module()
+class SlowHook(Hook):
+    def __init__(self, process, seconds):
+        self.process, self.seconds = process, seconds
+    def before_train(self, runner):
+        if runner.rank == self.process:
+            backbone = runner.model.module.backbone
+            layer = (backbone.layer1, backbone.layer4)[runner.rank][0]
+            layer.register_forward_pre_hook(lambda *_: self.wait(runner.model))
+    def wait(self, model):
+        if model.training:
+            time.sleep(self.seconds)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('tests.parallel.test_killed_process.TIMEOUT', 300)
+    write_streets(tmp_path / 'streets', StreetSettings(train=32, val=8, height=64, width=128))
+    prepare_tree(inspect_tree(tmp_path / 'streets').frames)
+    (tmp_path / 'slow.py').write_text(SLOW_HOOK)
+    return tmp_path
+
+
+def figures(folder: Path) -> tuple[float, float]:
+    """Return iterations per second, of all but the first 50, and the mIoU in percent."""
+    (log,) = folder.glob('run/*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    times = [line['time'] for line in lines if 'loss' in line][1:]
+    (miou,) = [line['mIoU'] for line in lines if 'mIoU' in line]
+    return len(times) / sum(times), miou
+
+
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_slow_process_holds_up_the_exact_form_only(folder: Path, process: int) -> None:
+    text = RUN.format(process=process, iterations=ITERATIONS)
+    config = write_config(folder, folder / 'streets', text)
+    found = {}
+    for staleness in (0, STALENESS):
+        setting = f'model.local.staleness={staleness}'
+        outcome = train(config, '--placement', 'pipeline', '--cfg-options', setting)
+        assert outcome.returncode == 0, outcome.stderr
+        found[staleness] = figures(folder)
+        print(f'\nslow process {process}, staleness {staleness}: ', end='')
+        print('{:.2f} iterations/s, mIoU {:.2f}'.format(*found[staleness]))
+        for line in re.findall('iterations of local module.*', outcome.stdout):
+            print(line)
+        (folder / 'run').rename(folder / f'run_{staleness}')
+    assert found[STALENESS][0] > 1.5 * found[0][0]
+
+
+def test_a_checkpoint_goes_on_in_either_form(folder: Path) -> None:
+    config = write_config(folder, folder / 'streets', RUN.format(process=0, iterations=6))
+    stale = '--placement', 'pipeline', '--cfg-options', f'model.local.staleness={STALENESS}'
+    assert train(config, *stale).returncode == 0
+    config = write_config(folder, folder / 'streets', RUN.format(process=0, iterations=12))
+    outcome = train(config, *stale, '--resume')
+    assert outcome.returncode == 0, outcome.stderr
+    assert 'iterations of local module 1' in outcome.stdout
+    saved = [check_checkpoint(folder / f'run/iter_{n}.pth', for_resume=True) for n in (6, 12)]
+    assert saved[0]['state_dict'].keys() == saved[1]['state_dict'].keys()
+    for name in ('backbone.layer1.0.conv1.weight', 'decode_head.conv_seg.weight'):
+        weights = [checkpoint['state_dict'][name] for checkpoint in saved]
+        assert not torch.equal(*weights)
+    config = write_config(folder, folder / 'streets', RUN.format(process=0, iterations=14))
+    assert train(config, '--resume').returncode == 0
+    assert (folder / 'run/iter_14.pth').exists()
