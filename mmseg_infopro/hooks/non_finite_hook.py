@@ -11,6 +11,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..local.update import scales_loss
+from ..parallel.module_parallel import ModuleParallel
 from .finite import non_finite_weights
 from .loss_watch import LossWatch
 from .rng_state_hook import checkpoint_due
@@ -83,6 +84,8 @@ class NonFiniteHook(Hook):
 
     def _look(self, runner: Runner, iteration: int, weights: bool) -> None:
         """Agree with the other processes on what was found, and act (collective)."""
+        if isinstance(runner.model, ModuleParallel):  # it knows whom all wait for, and how long
+            runner.model.meet()
         found = all_gather_object(self._finding(runner, weights))
         where = next((rank for rank, text in enumerate(found) if text), None)
         if where is None:

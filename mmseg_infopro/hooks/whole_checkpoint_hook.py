@@ -140,6 +140,7 @@ class WholeCheckpointHook(CheckpointHook):
         """Whether all weights are numbers; those that never were do not count."""
         broken = [name for name in non_finite_weights(runner) if name not in self._exempt]
         if isinstance(runner.model, ModuleParallel):  # each process has other weights
+            runner.model.meet()
             broken = [name for names in all_gather_object(broken) for name in names]
         if broken:
             runner.logger.warning(

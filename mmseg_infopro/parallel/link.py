@@ -93,6 +93,11 @@ class Link:
         while self._sent:
             self._wait(self._sent.popleft()[0], self._ranks[self._stage + 1])
 
+    def meet(self) -> None:
+        """Wait until all processes of the pipeline are here."""
+        with self.watch.waiting():
+            dist.barrier(self._control)
+
     def gather(self, value: Any) -> list[Any]:
         """Return each process's value on the first one of the pipeline, and nothing on others."""
         is_first = self._stage == 0

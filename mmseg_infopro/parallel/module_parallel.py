@@ -148,6 +148,14 @@ class ModuleParallel(LocalDataParallel):
         self.gather_modules()
         return super().test_step(data)
 
+    def meet(self) -> None:
+        """Wait until all processes of the row are here (collective within the row).
+
+        Raises:
+            LostProcessError: One does not come in time.
+        """
+        self.link.meet()
+
     @torch.no_grad()
     def gather_modules(self) -> None:
         """Get the weights and buffers of all modules, once (collective within the row)."""

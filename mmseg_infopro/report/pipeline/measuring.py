@@ -32,11 +32,12 @@ def racing_configs(cfg: Config, num_modules: int, in_flight: int) -> tuple[Confi
     own = (cfg.model.get('local') or {}).get('boundaries')
     is_cut = own is not None and len(own) + 1 == num_modules
     local = localize(cfg, boundaries=own) if is_cut else localize(cfg, num_modules)
-    local.model.local.update(placement=PIPELINE, in_flight=in_flight)
+    local.model.local.update(placement=PIPELINE, in_flight=in_flight, staleness=0, reuse=None)
     if local.model.local.get('recompute') == 'auto':
         local.model.local.recompute = 'cheap'
     plain = plain_end_to_end(cfg)
-    plain.model.local.pop('placement', None)
+    for key in ('placement', 'staleness', 'reuse'):
+        plain.model.local.pop(key, None)
     return resolve(local), resolve(plain)
 
 
