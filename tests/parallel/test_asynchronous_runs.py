@@ -30,6 +30,13 @@ train_cfg.update(max_iters={iterations}, val_interval={iterations})
 default_hooks.update(logger=dict(interval=50), checkpoint=dict(interval={iterations}))
 model['local'].update(in_flight=1, process_timeout=60)
 """
+LOST = """
+custom_imports = dict(imports=['mmseg_infopro', 'slow'], allow_failed_imports=False)
+custom_hooks = [dict(type='SlowHook', process={process}, seconds=1000, first=3)]
+train_cfg.update(max_iters=20)
+default_hooks.update(logger=dict(interval=20), checkpoint=dict(interval=2))
+model['local'].update(process_timeout=10, placement='pipeline', staleness=3)
+"""
 SLOW_HOOK = """
 import time
 from mmengine.hooks import Hook
@@ -37,15 +44,15 @@ from mmseg.registry import HOOKS
 
 @HOOKS.register_module()
 class SlowHook(Hook):
-    def __init__(self, process, seconds):
-        self.process, self.seconds = process, seconds
+    def __init__(self, process, seconds, first=0):
+        self.process, self.seconds, self.first = process, seconds, first
     def before_train(self, runner):
         if runner.rank == self.process:
             backbone = runner.model.module.backbone
             layer = (backbone.layer1, backbone.layer4)[runner.rank][0]
-            layer.register_forward_pre_hook(lambda *_: self.wait(runner.model))
-    def wait(self, model):
-        if model.training:
+            layer.register_forward_pre_hook(lambda *_: self.wait(runner))
+    def wait(self, runner):
+        if runner.model.training and runner.iter >= self.first:
             time.sleep(self.seconds)
 """
 
@@ -103,3 +110,13 @@ def test_a_checkpoint_goes_on_in_either_form(folder: Path) -> None:
     config = write_config(folder, folder / 'streets', RUN.format(process=0, iterations=14))
     assert train(config, '--resume').returncode == 0
     assert (folder / 'run/iter_14.pth').exists()
+
+
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_hung_process_is_named(folder: Path, process: int) -> None:
+    config = write_config(folder, folder / 'streets', LOST.format(process=process))
+    outcome = train(config)
+    assert outcome.returncode != 0
+    said = f'process {process}, which trains local module {process}, has not answered for 10 s'
+    assert outcome.stderr.count(said) == 1
+    assert 'Traceback' not in outcome.stderr
