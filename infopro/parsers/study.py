@@ -23,6 +23,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
+from ..options import SettingsAction
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
@@ -41,5 +43,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add('--plan', action='store_true', help='say what would be run and how long, and stop')
     add('--hours', type=float, help='refuse a grid of more core-hours')
     add('--work-dirs', type=Path, default=Path('work_dirs/study'), help='for logs and checkpoints')
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for every run')
+    add(
+        '--cfg-options',
+        nargs='+',
+        action=SettingsAction,
+        default=[],
+        metavar='KEY=VALUE',
+        help='for every run',
+    )
     add('--mixed', action='store_true', help='take records of several states of the project')
