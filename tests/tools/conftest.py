@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from mmseg.visualization import SegLocalVisualizer
 
 from infopro import command
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
@@ -122,6 +122,7 @@ def run_tool(name: str, *args: object) -> int:
     """Run a tool's main in this process, as a fresh one would; return its exit status."""
     # A logger of its own: an earlier tool may have quietened the one that is there.
     MMLogger.get_instance(f'tool {next(NUMBERS)}')
+    SegLocalVisualizer._instance_dict.clear()  # an earlier run's would log into its folder
     disabled = logging.root.manager.disable  # some tools silence their whole process
     with DefaultScope.overwrite_default_scope(None):
         argv, sys.argv = sys.argv, [name, *map(str, args)]
@@ -176,7 +177,6 @@ def trained(streets: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Two iterations in two local modules."""
     folder = tmp_path_factory.mktemp('trained')
     config = write_config(folder, streets)
-    time.sleep(1)  # mmengine tells the logs of a process's runs apart by name and second
     if run_tool('train', config, '--work-dir', folder / 'run') != 0:
         pytest.fail('the run that the tests of the tools start from failed')
     return Trained(config, folder / 'run', folder / 'run' / 'iter_2.pth')
