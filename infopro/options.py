@@ -81,6 +81,33 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_config_and_step(parser: ArgumentParser, compares: bool = False) -> None:
+    """Let a command take a config, and change the step that it trains by.
+
+    Args:
+        parser: Of the command.
+        compares: It has an ``--amp`` of its own, and several forms of heads may be named.
+    """
+    add_config(parser)
+    add_cfg_options(parser)
+    add_step_arguments(parser)
+    if not compares:
+        add_amp_argument(parser)
+    add_method_argument(parser, compares)
+    add_recipe_argument(parser)
+
+
+def add_counts(parser: ArgumentParser) -> None:
+    """Let a command line compare numbers of local modules."""
+    parser.add_argument(
+        '--num-modules',
+        nargs='+',
+        type=int,
+        metavar='K',
+        help="numbers of local modules to compare; without it, the config's own partition",
+    )
+
+
 def add_step_arguments(parser: ArgumentParser) -> None:
     """Let a command line change the size of the training step, and write its figures."""
     parser.add_argument('--batch-size', type=int, help='images per process')

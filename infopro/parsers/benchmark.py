@@ -18,31 +18,15 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..options import (
-    add_cfg_options,
-    add_config,
-    add_method_argument,
-    add_recipe_argument,
-    add_step_arguments,
-)
+from ..options import add_config_and_step, add_counts
 from ..words import PRECISIONS, RECOMPUTE
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    add_cfg_options(parser)
-    add_step_arguments(parser)
-    add_method_argument(parser, compares=True)
-    add_recipe_argument(parser)
+    add_config_and_step(parser, compares=True)
+    add_counts(parser)
     add = parser.add_argument
-    add(
-        '--num-modules',
-        nargs='+',
-        type=int,
-        metavar='K',
-        help="numbers of local modules to compare; without it, the config's own partition",
-    )
     add(
         '--recompute',
         nargs='+',

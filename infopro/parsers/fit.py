@@ -14,22 +14,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..options import (
-    CAP,
-    add_amp_argument,
-    add_cfg_options,
-    add_config,
-    add_method_argument,
-    add_recipe_argument,
-    add_step_arguments,
-)
+from ..options import CAP, add_config_and_step
 from ..words import DEFAULT_MARGIN, RECOMPUTE
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    add_cfg_options(parser)
+    add_config_and_step(parser)
     parser.add_argument(
         '--cap',
         '--memory-cap',
@@ -55,10 +46,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=RECOMPUTE,
         help='inside the local modules (default: as --recipe says, auto without one)',
     )
-    add_step_arguments(parser)
-    add_amp_argument(parser)
-    add_method_argument(parser)
-    add_recipe_argument(parser)
     parser.add_argument(
         '-o', '--out', type=Path, help='write the config of the recommended way here'
     )

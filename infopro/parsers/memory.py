@@ -14,31 +14,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..options import (
-    add_amp_argument,
-    add_cfg_options,
-    add_config,
-    add_method_argument,
-    add_recipe_argument,
-    add_step_arguments,
-)
+from ..options import add_config_and_step, add_counts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    add_cfg_options(parser)
-    parser.add_argument(
-        '--num-modules',
-        nargs='+',
-        type=int,
-        metavar='K',
-        help="numbers of local modules to compare; without it, the config's own partition",
-    )
-    add_step_arguments(parser)
-    add_amp_argument(parser)
-    add_method_argument(parser)
-    add_recipe_argument(parser)
+    add_config_and_step(parser)
+    add_counts(parser)
     parser.add_argument('--device', choices=['fake', 'cuda'], default='fake', help='to step on')
     parser.add_argument('--brief', action='store_true', help='do not try what would lower the peak')
     parser.add_argument('--picture', type=Path, help='draw the bytes alive over the step')

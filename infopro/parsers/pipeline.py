@@ -21,25 +21,13 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..options import (
-    add_amp_argument,
-    add_cfg_options,
-    add_config,
-    add_method_argument,
-    add_recipe_argument,
-    add_step_arguments,
-)
+from ..options import add_config_and_step
 from ..words import DEVICES, HERE, LINKS
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add what the command takes."""
-    add_config(parser)
-    add_cfg_options(parser)
-    add_step_arguments(parser)
-    add_amp_argument(parser)
-    add_method_argument(parser)
-    add_recipe_argument(parser)
+    add_config_and_step(parser)
     add = parser.add_argument
     add('--devices', nargs='+', type=int, default=[2, 4, 8, 16], metavar='N', help='how many')
     add('--link', nargs='+', default=['nvlink'], metavar='NAME', help=f'one of {", ".join(LINKS)}')

@@ -23,7 +23,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from pathlib import Path
 
-from ..options import SettingsAction
+from ..options import add_cfg_options
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,12 +43,5 @@ def add_arguments(parser: ArgumentParser) -> None:
     add('--plan', action='store_true', help='say what would be run and how long, and stop')
     add('--hours', type=float, help='refuse a grid of more core-hours')
     add('--work-dirs', type=Path, default=Path('work_dirs/study'), help='for logs and checkpoints')
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=SettingsAction,
-        default=[],
-        metavar='KEY=VALUE',
-        help='for every run',
-    )
+    add_cfg_options(parser)
     add('--mixed', action='store_true', help='take records of several states of the project')

@@ -58,7 +58,7 @@ def train(args: Namespace, console: Console) -> int:
     check_arguments(args)
     bed = read_bed(args.bed)
     ways = [parse_way(word) for word in args.ways]
-    study = Study(bed, args.work_dirs.resolve(), args.cfg_options, args.threads)
+    study = Study(bed, args.work_dirs.resolve(), args.cfg_options or [], args.threads)
     cfg = bed_config(study)
     torch.set_num_threads(args.threads)
     runs = [] if args.cap else plan_runs(bed, ways, args.seeds)
