@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ..config.step import step_shape
 from ..files.whole import write_whole
 from ..measure.undrawn import undrawn_weights
 from ..planning.device import find_device
-from ..planning.simulation.links import find_link
+from ..planning.simulation.links import Link, find_link
 from ..report.baselines import check_counts
 from ..report.pipeline.measuring import predicted_bytes, race_lines, race_table, racing_configs
 from ..report.pipeline.picture import draw_scale
@@ -79,20 +80,8 @@ def measure(args: Namespace, cfg: Config) -> None:
         draw_trace(turns['pipeline'][-1], args.picture, Path(args.config).stem)
 
 
-@command
-def main(args: Namespace) -> None:
-    check_arguments(args)
-    with named('--link'):
-        links = [find_link(name) for name in dict.fromkeys(args.link)]
-    if args.device != HERE:
-        with named('--device'):
-            find_device(args.device)
-    base = read_config(args.config, args.cfg_options)
-    cfg = apply_method(base, args.method, args.recipe, args.heads)
-    override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
-    if args.measure is not None:
-        measure(args, cfg)
-        return
+def simulate(args: Namespace, cfg: Config, links: Sequence[Link]) -> None:
+    """Show what several devices would reach."""
     if step_shape(cfg).batch_size % args.micro_batch:
         raise ValueError(
             f'--micro-batch must divide the batch of {step_shape(cfg).batch_size} images, '
@@ -125,3 +114,20 @@ def main(args: Namespace) -> None:
     if args.picture:
         note = f'{Path(args.config).stem}: simulated, with speeds of {device.name}'
         draw_scale(rows, args.picture, note)
+
+
+@command
+def main(args: Namespace) -> None:
+    check_arguments(args)
+    with named('--link'):
+        links = [find_link(name) for name in dict.fromkeys(args.link)]
+    if args.device != HERE:
+        with named('--device'):
+            find_device(args.device)
+    base = read_config(args.config, args.cfg_options)
+    cfg = apply_method(base, args.method, args.recipe, args.heads)
+    override_step(cfg, args.batch_size, tuple(args.crop) if args.crop else None, args.amp)
+    if args.measure is not None:
+        measure(args, cfg)
+    else:
+        simulate(args, cfg, links)

@@ -111,10 +111,8 @@ class _Process(Alone):
         if self._before is None:
             return carried
         received = _changed(self._before, _Like, _Like.made)
-        image = carried.image
-        if not self._reads_image:
-            image = image.new_zeros(()).expand(image.shape)
-        return replace(received, image=image, samples=carried.samples)
+        received = replace(received, image=carried.image, samples=carried.samples)
+        return received if self._reads_image else received.without_image()
 
     def send(self, carried: Carried) -> None:
         """Note the shapes of what a module left."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..parallel.module_parallel import ModuleParallel
 from ..parallel.stale_link import KINDS, StaleLink
+from ..upstream import tree_map_only
 
 Values = dict[str, Any]
 
@@ -81,7 +82,7 @@ class PipelineInfoHook(RuntimeInfoHook):
 
     def log_steps(self, runner: Runner) -> None:
         """Bring the noted values of all modules together (collective within a pipeline)."""
-        steps, self._steps = [_on_cpu(values) for values in self._steps], []
+        steps, self._steps = [on_cpu(values) for values in self._steps], []
         model, hub = pipeline(runner), runner.message_hub
         if model.replica:  # as in any data parallel training, the first process logs its own
             return
@@ -158,5 +159,6 @@ def _norms(runner: Runner) -> dict[str, Any]:
     return {name: history for name, history in scalars.items() if name.endswith('grad_norm')}
 
 
-def _on_cpu(values: Values) -> Values:
-    return {n: v.detach().cpu() if isinstance(v, Tensor) else v for n, v in values.items()}
+def on_cpu(value: Any) -> Any:
+    """Return a nest with its tensors on the CPU, cut off their graphs."""
+    return tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), value)

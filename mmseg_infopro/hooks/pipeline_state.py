@@ -8,14 +8,13 @@ from typing import Any
 
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from ..local.module import module_paths
 from ..local.update import scaled_modules
 from ..parallel.module_parallel import ModuleParallel
-from ..upstream import tree_map_only
-from .pipeline_info_hook import PipelineInfoHook
+from .pipeline_info_hook import PipelineInfoHook, on_cpu
 
 States = Mapping[str, Any]
 
@@ -40,8 +39,8 @@ def whole_state(runner: Runner) -> Iterator[None]:
     everyones: list[Any] = []
     if not model.replica:
         own = dict(
-            models=[_on_cpu(_below(one.state_dict(), paths)) for one in models],
-            optimizer=_on_cpu(runner.optim_wrapper.optimizer.state_dict()['state']),
+            models=[on_cpu(_below(one.state_dict(), paths)) for one in models],
+            optimizer=on_cpu(runner.optim_wrapper.optimizer.state_dict()['state']),
             scaler=_scaler(runner.optim_wrapper, model),
         )
         everyones = model.link.gather(own)
@@ -63,10 +62,6 @@ def _below(state: States, paths: Sequence[str]) -> dict[str, Any]:
         for name, value in state.items()
         if any(name == path or name.startswith(f'{path}.') for path in paths)
     }
-
-
-def _on_cpu(value: Any) -> Any:
-    return tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), value)
 
 
 @contextmanager

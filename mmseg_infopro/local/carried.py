@@ -61,3 +61,7 @@ class Carried:
             index: Retained(detached(left.kept), left.emit) for index, left in self.retained.items()
         }
         return replace(self, state=detached(self.state), retained=retained)
+
+    def without_image(self) -> Carried:
+        """Keep the image's size, which tells batches apart, and one number of it."""
+        return replace(self, image=self.image.new_zeros(()).expand(self.image.shape))

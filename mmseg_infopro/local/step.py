@@ -77,12 +77,7 @@ def _run_passes(
     updates: ModuleUpdates | None,
 ) -> StepLog:
     """Run all passes of a step, forward and backward; their gradients are final at the end."""
-    carried = Carried(data['inputs'], data['inputs'], data['data_samples'])
-    # In a pipeline what no module of this process reads is gone; plans for one process count it.
-    if model.local_modules and len(processes.stages) <= len(model.boundaries):
-        del data['inputs']
-    starts = {processes.stages.start: processes.receive(carried)}
-    del carried
+    starts = {processes.stages.start: _first_start(model, data, processes)}
     log = StepLog()
     unaveraged: set[int] = set()
     for position, run in enumerate(passes):
@@ -119,6 +114,18 @@ def _run_passes(
         updates.check()
     model.running_module = model.running_pass = None
     return log
+
+
+def _first_start(model: Modular, data: dict[str, Any], processes: Processes) -> Carried:
+    """Return what this process's first module starts from.
+
+    In a pipeline an image that no module of this process reads is gone afterwards; plans for one
+    process count it throughout.
+    """
+    carried = Carried(data['inputs'], data['inputs'], data['data_samples'])
+    if model.local_modules and len(processes.stages) <= len(model.boundaries):
+        del data['inputs']
+    return processes.receive(carried)
 
 
 class StepLog:

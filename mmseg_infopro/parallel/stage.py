@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 import torch.distributed as dist
@@ -45,10 +44,7 @@ class Stage:
         if not self._index:
             return carried
         received = self._link.receive(carried, self._model.backbone)
-        if reads_image(self._model, self._index):
-            return received
-        # The size stays, which tells batches apart, and one number of it.
-        return replace(received, image=carried.image.new_zeros(()).expand(carried.image.shape))
+        return received if reads_image(self._model, self._index) else received.without_image()
 
     def send(self, carried: Carried) -> None:
         """Begin to send what the module left."""
