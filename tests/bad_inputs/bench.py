@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from mmengine.visualization import Visualizer
-from mmseg.visualization import SegLocalVisualizer
-
 from tests.bad_inputs.made import MADE
 from tests.tools.conftest import Outcome, Run, Trained, write_config
 
@@ -105,8 +102,6 @@ def try_case(case: Case, run: Run, folder: Path, streets: Path, trained: Trained
             MADE[name](folder / name, trained)
     places = folder, streets, trained.work_dir
     before = [contents(place) for place in places]
-    for kind in (Visualizer, SegLocalVisualizer):  # those of an earlier run write into its folder
-        kind._instance_dict.clear()
     with counted_work() as work, settings_of_the_process():
         outcome = run(tool, *arguments)
     changes = [

@@ -15,6 +15,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 from mmseg.visualization import SegLocalVisualizer
 
 from infopro import command
@@ -122,7 +123,8 @@ def run_tool(name: str, *args: object) -> int:
     """Run a tool's main in this process, as a fresh one would; return its exit status."""
     # A logger of its own: an earlier tool may have quietened the one that is there.
     MMLogger.get_instance(f'tool {next(NUMBERS)}')
-    SegLocalVisualizer._instance_dict.clear()  # an earlier run's would log into its folder
+    for kind in (Visualizer, SegLocalVisualizer):  # those of an earlier run write into its folder
+        kind._instance_dict.clear()
     disabled = logging.root.manager.disable  # some tools silence their whole process
     with DefaultScope.overwrite_default_scope(None):
         argv, sys.argv = sys.argv, [name, *map(str, args)]
