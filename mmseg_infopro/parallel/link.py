@@ -32,6 +32,9 @@ class Link:
         watch: Explains waits that fail.
         in_flight: How many batches may be on their way.
         wire_dtype: In which 32-bit floats travel; None leaves them as they are.
+
+    Attributes:
+        sent: What is on its way: its operations, and the memory that they read.
     """
 
     def __init__(
@@ -44,12 +47,12 @@ class Link:
         in_flight: int = 2,
         wire_dtype: torch.dtype | None = None,
     ) -> None:
-        self._ranks, self._stage = ranks, stage
-        self._group, self._control = group, control
+        self.ranks, self.stage = ranks, stage
+        self.group, self.control = group, control
         self.watch = watch
-        self._limit = in_flight
+        self.in_flight = in_flight
         self._wire_dtype = wire_dtype
-        self._sent: deque[tuple[list[dist.Work], list[Tensor]]] = deque()
+        self.sent: deque[tuple[list[dist.Work], list[Tensor]]] = deque()
         self._received: dict[Any, Any] = {}
         self._announced: dict[Any, Any] = {}
 
@@ -64,13 +67,13 @@ class Link:
             LostProcessError: The process behind is.
             RuntimeError: A border has another layout than before, for a batch of the same size.
         """
-        rank, nest = self._ranks[self._stage + 1], contents(carried)
+        rank, nest = self.ranks[self.stage + 1], contents(carried)
         self._announce(carried.image.shape, layout(nest), rank)
-        while len(self._sent) >= self._limit:
-            self._wait(self._sent.popleft()[0], rank)
-        flat = self._flat(tensors(nest))
+        while len(self.sent) >= self.in_flight:
+            self.wait(self.sent.popleft()[0], rank)
+        flat = self.flatten(tensors(nest))
         with self.watch.waiting(rank):
-            self._sent.append((self._begin(dist.isend, flat, rank), flat))
+            self.sent.append((self.begin(dist.isend, flat, rank), flat))
 
     def receive(self, own: Carried, backbone: Any) -> Carried:
         """Return what the next batch's module starts from.
@@ -82,58 +85,62 @@ class Link:
         Raises:
             LostProcessError: The process before is.
         """
-        rank = self._ranks[self._stage - 1]
+        rank = self.ranks[self.stage - 1]
         laid_out = self._layout(own.image.shape, rank)
-        flat = self._receive_flat(laid_out, own.image.device)
+        flat = self.receive_flat(laid_out, own.image.device)
         values = [slot.placed(memory) for slot, memory in zip(slots(laid_out), flat, strict=True)]
         return with_contents(own, filled(laid_out, values), backbone)
 
     def finish(self) -> None:
         """Wait until all that was sent has arrived."""
-        while self._sent:
-            self._wait(self._sent.popleft()[0], self._ranks[self._stage + 1])
+        while self.sent:
+            self.wait(self.sent.popleft()[0], self.ranks[self.stage + 1])
 
     def meet(self) -> None:
         """Wait until all processes of the pipeline are here."""
         with self.watch.waiting():
-            dist.barrier(self._control)
+            dist.barrier(self.control)
 
     def gather(self, value: Any) -> list[Any]:
         """Return each process's value on the first one of the pipeline, and nothing on others."""
-        is_first = self._stage == 0
-        everyones: list[Any] = [None] * len(self._ranks)
+        is_first = self.stage == 0
+        everyones: list[Any] = [None] * len(self.ranks)
         with self.watch.waiting():
             dist.gather_object(
-                value, everyones if is_first else None, self._ranks[0], group=self._control
+                value, everyones if is_first else None, self.ranks[0], group=self.control
             )
         return everyones if is_first else []
 
-    def _flat(self, leaves: list[Tensor]) -> list[Tensor]:
+    def flatten(self, leaves: list[Tensor]) -> list[Tensor]:
+        """Return tensors as they travel: contiguous, in the type on the wire."""
         return [Slot.of(leaf).flat(leaf).to(self._on_wire(leaf.dtype)) for leaf in leaves]
 
-    def _receive_flat(self, laid_out: Any, device: torch.device) -> list[Tensor]:
-        rank = self._ranks[self._stage - 1]
+    def receive_flat(self, laid_out: Any, device: torch.device) -> list[Tensor]:
+        """Return the tensors of a layout as they travelled from the process before."""
+        rank = self.ranks[self.stage - 1]
         flat = [slot.empty(device, self._on_wire(slot.dtype)) for slot in slots(laid_out)]
         with self.watch.waiting(rank):
-            works = self._begin(dist.irecv, flat, rank)
-        self._wait(works, rank)
+            works = self.begin(dist.irecv, flat, rank)
+        self.wait(works, rank)
         return flat
 
     def _on_wire(self, dtype: torch.dtype) -> torch.dtype:
         return self._wire_dtype or dtype if dtype == torch.float32 else dtype
 
-    def _begin(self, operation: Any, flat: list[Tensor], rank: int) -> list[dist.Work]:
+    def begin(self, operation: Any, flat: list[Tensor], rank: int) -> list[dist.Work]:
+        """Begin ``dist.isend`` or ``dist.irecv`` of all tensors together."""
         if not flat:
             return []
         works: list[dist.Work] = dist.batch_isend_irecv(
-            [dist.P2POp(operation, memory, rank, self._group) for memory in flat]
+            [dist.P2POp(operation, memory, rank, self.group) for memory in flat]
         )
         return works
 
-    def _wait(self, works: list[dist.Work], rank: int) -> None:
+    def wait(self, works: list[dist.Work], rank: int) -> None:
+        """Wait for operations with another process, no longer than the watch allows."""
         for work in works:
             with self._waiting(rank):
-                if dist.get_backend(self._group) == 'gloo':
+                if dist.get_backend(self.group) == 'gloo':
                     work.wait(timedelta(seconds=self.watch.timeout))
                 else:  # the device's stream waits, and not this process
                     work.wait()
@@ -144,11 +151,11 @@ class Link:
     def _announce(self, size: Any, laid_out: Any, rank: int) -> None:
         if size not in self._announced:
             with self.watch.waiting(rank):
-                dist.send_object_list([laid_out], rank, group=self._control)
+                dist.send_object_list([laid_out], rank, group=self.control)
             self._announced[size] = laid_out
         elif self._announced[size] != laid_out:
             raise RuntimeError(
-                f'the border behind local module {self._stage} has another layout than before for '
+                f'the border behind local module {self.stage} has another layout than before for '
                 f'images of {tuple(size)}: {laid_out}, before {self._announced[size]}'
             )
 
@@ -156,6 +163,6 @@ class Link:
         if size not in self._received:
             announced: list[Any] = [None]
             with self.watch.waiting(rank):
-                dist.recv_object_list(announced, rank, group=self._control)
+                dist.recv_object_list(announced, rank, group=self.control)
             self._received[size] = announced[0]
         return self._received[size]

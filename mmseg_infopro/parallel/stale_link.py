@@ -61,7 +61,7 @@ class StaleLink(Link):
         super().__init__(*args, **kwargs)
         self._store = PrefixStore(f'borders {next(_NUMBERS)}', store)
         self._ring = Ring(staleness, reuse)
-        self._is_last = self._stage == len(self._ranks) - 1
+        self._is_last = self.stage == len(self.ranks) - 1
         self._iteration = -1
         self._own: dict[int, Any] = {}
         self._chosen: Border | None = None
@@ -79,10 +79,10 @@ class StaleLink(Link):
         Raises:
             LostProcessError: The process before is.
         """
-        self._store.add(f'at {self._stage}', iteration - self._iteration)
+        self._store.add(f'at {self.stage}', iteration - self._iteration)
         self._iteration = iteration
-        is_behind = not self._is_last and self._at(self._stage + 1) > iteration
-        if self._stage == 0:
+        is_behind = not self._is_last and self._at(self.stage + 1) > iteration
+        if self.stage == 0:
             self.counts['untrained' if is_behind else 'new'] += 1
             return None if is_behind else data
         self._keep(data)
@@ -109,16 +109,16 @@ class StaleLink(Link):
     def send(self, carried: Carried) -> None:
         """Begin to send what a module left, or drop it."""
         self._let_go()
-        if len(self._sent) >= self._limit:
-            bound = self._limit + self._ring.staleness
-            if self._iteration - self._at(self._stage + 1) <= bound:
+        if len(self.sent) >= self.in_flight:
+            bound = self.in_flight + self._ring.staleness
+            if self._iteration - self._at(self.stage + 1) <= bound:
                 self.counts['dropped'] += 1
                 return
             self._wait_until_taken()
         nest = contents(carried)
         laid_out, leaves = layout(nest), tensors(nest)
         if laid_out not in self._layouts:
-            key = f'layout {self._stage} {len(self._layouts)}'
+            key = f'layout {self.stage} {len(self._layouts)}'
             self._store.set(key, pickle.dumps(laid_out).hex())
             self._layouts.append(laid_out)
         batch = self._iteration if self._chosen is None else self._chosen.batch
@@ -128,11 +128,11 @@ class StaleLink(Link):
         """Bring to the next process all that is on its way, on all processes of a pipeline."""
         if not self._is_last:
             self._begin_to_send([END, END, END], [])
-        if self._stage:
+        if self.stage:
             while int(self._header()[0]) != END:
                 self._take()
             self._next = None
-            self._store.add(f'taken {self._stage - 1}', 1)
+            self._store.add(f'taken {self.stage - 1}', 1)
         super().finish()
 
     def _pick(self, is_behind: bool) -> Border | None:
@@ -151,12 +151,12 @@ class StaleLink(Link):
 
     def _keep(self, data: dict[str, Any]) -> None:
         """Keep a batch as long as a border of it may arrive, through all processes before."""
-        oldest = self._iteration - self._stage * self._ring.staleness
+        oldest = self._iteration - self.stage * self._ring.staleness
         self._own = {number: own for number, own in self._own.items() if number >= oldest}
         self._own[self._iteration] = data
 
     def _has_arrived(self) -> bool:
-        sent = self._store.add(f'sent {self._stage - 1}', 0)
+        sent = self._store.add(f'sent {self.stage - 1}', 0)
         return self._next is not None or bool(sent > self._num_read)
 
     def _next_is_due(self) -> bool:
@@ -166,9 +166,9 @@ class StaleLink(Link):
     def _header(self) -> Tensor:
         """Return what is said of the next border; waits until there is one."""
         if self._next is None:
-            rank, header = self._ranks[self._stage - 1], torch.empty(3, dtype=torch.int64)
+            rank, header = self.ranks[self.stage - 1], torch.empty(3, dtype=torch.int64)
             with self.watch.waiting(rank):
-                dist.recv(header, rank, group=self._control)
+                dist.recv(header, rank, group=self.control)
             self._num_read += 1
             self._next = header
         return self._next
@@ -177,24 +177,24 @@ class StaleLink(Link):
         """Receive the next border."""
         made, batch, number = self._header().tolist()
         self._next = None
-        before = self._stage - 1
+        before = self.stage - 1
         while number >= len(self._layouts_before):
             key = f'layout {before} {len(self._layouts_before)}'
             self._layouts_before.append(pickle.loads(bytes.fromhex(self._store.get(key).decode())))
         laid_out = self._layouts_before[number]
-        values = self._receive_flat(laid_out, self._device)
+        values = self.receive_flat(laid_out, self._device)
         self._store.add(f'taken {before}', 1)
         self._ring.put(Border(made, batch, laid_out, values))
 
     def _begin_to_send(self, header: list[int], leaves: list[Tensor]) -> None:
-        rank = self._ranks[self._stage + 1]
-        said, flat = torch.tensor(header), self._flat(leaves)
+        rank = self.ranks[self.stage + 1]
+        said, flat = torch.tensor(header), self.flatten(leaves)
         with self.watch.waiting(rank):
-            announced = dist.isend(said, rank, group=self._control)
-            works = [announced, *self._begin(dist.isend, flat, rank)]
-        self._sent.append(([work for work in works if work is not None], [said, *flat]))
+            announced = dist.isend(said, rank, group=self.control)
+            works = [announced, *self.begin(dist.isend, flat, rank)]
+        self.sent.append(([work for work in works if work is not None], [said, *flat]))
         self._num_sent += 1
-        self._store.add(f'sent {self._stage}', 1)
+        self._store.add(f'sent {self.stage}', 1)
 
     def _at(self, stage: int) -> int:
         """Return the iteration that a process is in, -1 before the first one."""
@@ -202,16 +202,16 @@ class StaleLink(Link):
 
     def _let_go(self) -> None:
         """Forget what has arrived."""
-        taken = self._store.add(f'taken {self._stage}', 0)
-        while self._num_sent - len(self._sent) < taken:
-            self._wait(self._sent.popleft()[0], self._ranks[self._stage + 1])
+        taken = self._store.add(f'taken {self.stage}', 0)
+        while self._num_sent - len(self.sent) < taken:
+            self.wait(self.sent.popleft()[0], self.ranks[self.stage + 1])
 
     def _wait_until_taken(self) -> None:
         """Wait until fewer than ``in_flight`` borders are on their way; a GPU's process too."""
-        rank, end = self._ranks[self._stage + 1], monotonic() + self.watch.timeout
+        rank, end = self.ranks[self.stage + 1], monotonic() + self.watch.timeout
         with self.watch.waiting(rank):
-            self._wait(self._sent.popleft()[0], rank)
-            while self._store.add(f'taken {self._stage}', 0) < self._num_sent - len(self._sent):
+            self.wait(self.sent.popleft()[0], rank)
+            while self._store.add(f'taken {self.stage}', 0) < self._num_sent - len(self.sent):
                 if monotonic() > end:
                     raise RuntimeError('a border has not been taken: timed out')
                 sleep(POLL_SECONDS)
