@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from .options import fill_parser
 
@@ -43,6 +44,14 @@ Example:
 """
 
 
+class Parser(ArgumentParser):
+    """Answers a mistake with one sentence, and no usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process, with status 2."""
+        self.exit(2, f'error: {message}; try {self.prog} --help\n')
+
+
 def main() -> int:
     """Run the command that is named first; return its exit status."""
     name, *arguments = sys.argv[1:] or ['--help']
@@ -70,7 +79,7 @@ def run(module: str) -> int:
         module: Its name in ``infopro.parsers`` and ``mmseg_infopro.commands``.
     """
     called = sys.argv[0] if sys.argv[0].startswith('infopro ') else Path(sys.argv[0]).name
-    args = fill_parser(ArgumentParser(prog=called), module).parse_args()
+    args = fill_parser(Parser(prog=called), module).parse_args()
     try:
         commands = import_module(f'mmseg_infopro.commands.{module}')
     except ImportError as error:
@@ -83,7 +92,7 @@ def print_completion() -> int:
     """Print the script of a shell."""
     from .completion import add_arguments, completion
 
-    parser = ArgumentParser(prog='infopro completion', description=HOW_TO_COMPLETE)
+    parser = Parser(prog='infopro completion', description=HOW_TO_COMPLETE)
     parser.formatter_class = RawDescriptionHelpFormatter
     add_arguments(parser)
     print(completion(parser.parse_args().shell, TOOLS))

@@ -44,7 +44,11 @@ for tool in tools:
                 runpy.run_path(str(tool), run_name='__main__')
         except SystemExit as end:
             assert end.code == status, (tool, end.code)
-        assert 'usage: ' in said.getvalue(), tool
+        if status:
+            assert said.getvalue().startswith('error: '), tool
+            assert len(said.getvalue().splitlines()) == 1, tool
+        else:
+            assert said.getvalue().startswith('usage: '), tool
 print(len(tools), 'tools')
 """
 """Asks every tool for help, and makes a mistake with each, where nothing heavy can be imported."""

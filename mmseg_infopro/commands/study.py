@@ -70,7 +70,8 @@ def train(args: Namespace, console: Console) -> int:
     to_time = cfg if args.plan or args.hours is not None else None
     hours = plan.hours(left) * args.threads if args.cap else core_hours(study, left, to_time)
     known = 'no run to tell from yet' if hours is None else f'about {hours:.1f} core-hours'
-    console.print(f'{len(runs)} runs, {len(runs) - len(left)} finished; {known}', highlight=False)
+    number = '1 run' if len(runs) == 1 else f'{len(runs)} runs'
+    console.print(f'{number}, {len(runs) - len(left)} finished; {known}', highlight=False)
     if args.hours is not None and hours is not None and hours > args.hours:
         raise ValueError(f'the grid takes about {hours:.1f} core-hours, more than {args.hours}')
     if args.plan:
