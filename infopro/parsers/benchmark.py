@@ -6,11 +6,17 @@ this machine: on the GPU, with the memory that torch measured, or else on the CP
 train random weights on random data. They are taken by turns, so that a machine that is slow for a
 while is slow for all of them.
 
+With --processes K there is a table more: end-to-end training and K local modules, each on one
+process and on K of them (data parallel, and one local module a process), with images per second,
+the predicted peak of each process, and FLOPs. These race by turns as in infopro pipeline --measure
+K, with one thread or GPU for each process.
+
 Example:
     infopro benchmark configs/infopro_deeplabv3_cityscapes.py --num-modules 1 2 4 \\
         --recompute none cheap auto --cap 8GiB 5GiB --amp none bfloat16 \\
         --json benchmark.json --picture benchmark.png
     infopro benchmark configs/camvid/infopro_deeplabv3_r18.py --num-modules 2 --levers
+    infopro benchmark configs/camvid/infopro_deeplabv3_r18.py --num-modules 2 --processes 2
 """
 
 from __future__ import annotations
@@ -52,6 +58,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         action='store_true',
         help='a row for each lever, on local modules without any, and for each recipe; without '
         '--recompute in place of the rows that recompute',
+    )
+    add(
+        '--processes',
+        nargs='+',
+        type=int,
+        default=(),
+        metavar='K',
+        help='also K local modules on K processes of this machine, and end to end on as many',
     )
     add('--rounds', type=int, default=4, help='turns of each row (default: 4)')
     add('--steps', type=int, default=3, help='timed steps a turn, after a warm-up (default: 3)')

@@ -5,34 +5,30 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from rich.console import Console
 
 from infopro.words import HERE
 
 from ..config.arguments import apply_method
-from ..config.build import build_end_to_end
 from ..config.edit import override_step
 from ..config.places import named
 from ..config.read import read_config
 from ..config.speeds import device_at_hand
 from ..config.step import step_shape
 from ..files.whole import write_whole
-from ..measure.undrawn import undrawn_weights
 from ..planning.device import find_device
 from ..planning.simulation.links import Link, find_link
 from ..report.baselines import check_counts
-from ..report.pipeline.measuring import predicted_bytes, race_lines, race_table, racing_configs
+from ..report.pipeline.measuring import as_figures, compare_ways
 from ..report.pipeline.picture import draw_scale
-from ..report.pipeline.race import race, race_rows
+from ..report.pipeline.race_table import race_lines, race_table
 from ..report.pipeline.scale import Scale
 from ..report.pipeline.tables import as_json, partition_lines, scale_tables
 from ..report.pipeline.trace import draw_trace
-from ..report.timing import describe_machine
+from ..report.pipeline.turns import PIPELINE
 from .ending import command
 from .outputs import check_outputs
 from .progress import progress_bar
@@ -54,30 +50,21 @@ def measure(args: Namespace, cfg: Config) -> None:
     """Let ways to use some processes race, and show what each did."""
     with named('--measure'):
         check_counts(cfg, [args.measure])
-    torch.set_num_threads(1)  # for the plan, as in the processes
-    local, plain = racing_configs(cfg, args.measure, args.in_flight)
-    predicted = predicted_bytes(local, plain)
-    turns = race(local, plain, args.rounds, args.steps)
-    with undrawn_weights():
-        trained = [p for p in build_end_to_end(plain).parameters() if p.requires_grad]
-    shape = step_shape(local)
-    gradients = sum(parameter.nbytes for parameter in trained)
-    rows = race_rows(turns, shape.batch_size, args.in_flight, gradients)
+    found = compare_ways(cfg, args.measure, args.in_flight, args.rounds, args.steps)
     console = Console()
-    console.print(race_table(rows, predicted))
+    console.print(race_table(found))
+    shape = step_shape(found.local)
     height, width = shape.crop
     size = f'a batch: {shape.batch_size} images of {height} x {width}; {args.rounds} rounds of '
-    machine = describe_machine()
     for line in [
-        f'{size}{args.steps} steps on {machine["name"]}, torch {machine["torch"]}',
-        *race_lines(rows, turns, local),
+        f'{size}{args.steps} steps on {found.machine["name"]}, torch {found.machine["torch"]}',
+        *race_lines(found),
     ]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if args.json:
-        figures = dict(rows=[asdict(row) for row in rows], predicted=predicted, machine=machine)
-        write_whole(args.json, json.dumps(figures, indent=2) + '\n')
+        write_whole(args.json, json.dumps(as_figures(found), indent=2) + '\n')
     if args.picture:
-        draw_trace(turns['pipeline'][-1], args.picture, Path(args.config).stem)
+        draw_trace(found.turns[PIPELINE][-1], args.picture, Path(args.config).stem)
 
 
 def simulate(args: Namespace, cfg: Config, links: Sequence[Link]) -> None:

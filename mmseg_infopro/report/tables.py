@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from ..measure.sizes import format_bytes, table_unit
 from .pareto import draw_tradeoff
+from .process_rows import Processes, processes_lines, processes_table
 from .rows import Row, full_name, measured_memory, points_to_draw
 
 
@@ -26,6 +28,7 @@ class Report:
         steps: Timed steps a turn.
         machine: See :func:`describe_machine`.
         rows: See :func:`benchmark_rows`.
+        processes: See :func:`process_rows`, for each number of processes that was asked for.
     """
 
     config: str
@@ -35,6 +38,7 @@ class Report:
     steps: int
     machine: dict[str, Any]
     rows: list[Row]
+    processes: list[Processes] = field(default_factory=list)
 
     @property
     def timed(self) -> bool:
@@ -45,12 +49,14 @@ class Report:
 def report_tables(report: Report) -> list[Table]:
     """Return one table for each precision, with one line for each way to train.
 
+    There is a further one for each number of processes.
     Bytes are in the unit that suits the first row.
     """
     precisions = dict.fromkeys(row['precision'] for row in report.rows)
     tables = [_table(report, precision) for precision in precisions]
     levers = [row for row in report.rows if row['exact']]
-    return [*tables, _lever_table(levers)] if levers else tables
+    tables += [_lever_table(levers)] if levers else []
+    return [*tables, *map(processes_table, report.processes)]
 
 
 def _lever_table(rows: list[Row]) -> Table:
@@ -143,7 +149,7 @@ def remarks(report: Report) -> list[str]:
         if row['boundaries'] and not is_known:
             lines.append(f'{name}: boundaries={row["boundaries"]}')
         known = row['boundaries'] or known
-    return lines
+    return [*lines, *chain.from_iterable(map(processes_lines, report.processes))]
 
 
 def machine_line(report: Report) -> str:

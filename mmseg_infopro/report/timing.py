@@ -102,9 +102,12 @@ def device_at_hand() -> str:
 
 def why_not_timed(trial: Trial) -> str | None:
     """Return why no real step of a trial is taken; None if one is."""
-    if trial.no_real_step:
-        return trial.no_real_step
-    half = step_shape(trial.cfg).autocast is torch.float16
+    return trial.no_real_step or why_not_timed_here(trial.cfg)
+
+
+def why_not_timed_here(cfg: Config) -> str | None:
+    """Return why this machine takes no real step of a config; None if it does."""
+    half = step_shape(cfg).autocast is torch.float16
     return 'float16 is not timed on a CPU' if half and device_at_hand() == 'cpu' else None
 
 

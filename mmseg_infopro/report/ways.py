@@ -111,11 +111,19 @@ def plan_trials(
     return [trial for method in methods for trial in trials[method]]
 
 
-def _plan(cfg: Config, method: Method) -> list[Trial]:
+def without_compile(cfg: Config) -> Config:
+    """Return a copy whose model is not compiled.
+
+    Dry steps run eagerly, and compiling anew at every turn would take longer than the steps.
+    """
     cfg = deepcopy(cfg)
-    # Dry steps run eagerly, and compiling anew at every turn would take longer than the steps.
     cfg.pop('compile', None)
     cfg.model.get('local', {}).pop('compile', None)
+    return cfg
+
+
+def _plan(cfg: Config, method: Method) -> list[Trial]:
+    cfg = without_compile(cfg)
     override_step(cfg, amp=method.amp)
     cfg = apply_method(cfg, None, heads=method.heads)
     precision = str(step_shape(cfg).autocast or torch.float32).removeprefix('torch.')

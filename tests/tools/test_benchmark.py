@@ -121,6 +121,12 @@ def test_each_precision_is_compared_with_itself(run: Run, config: Path, tmp_path
         (['--recompute', 'none', '--cap', '1GB'], "recompute='auto' and caps go together"),
         (['--cap', 'much'], "a size must be a text as '12GiB'"),
         (['--batch-size', 0], 'the batch size must be at least 1, got 0'),
+        (['--processes', 1], '--processes must be at least 2, got 1'),
+        (['--processes', 40], '--processes: num_modules must be between 1 and 9'),
+        (
+            ['--processes', 2, '--amp', 'none', 'bfloat16'],
+            '--processes takes one word of --amp, got none bfloat16',
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence_before_the_work(
@@ -151,6 +157,38 @@ def test_levers_are_rows(
         assert memory.status == 0, memory.err
         (expected,) = [row for row in read(tmp_path / 'm.json') if row['name'] == 'local:2']
         assert rows[name]['predicted']['total'] == expected['total']
+
+
+def test_processes_are_a_table_of_their_own(run: Run, config: Path, tmp_path: Path) -> None:
+    outcome = run('benchmark', config, '--no-time', '--processes', 2, '--json', 'b.json')
+    assert outcome.status == 0, outcome.err
+    assert 'Training on 2 processes' in outcome.out
+    assert "2 processes: boundaries=['layer2.0']" in outcome.out  # the config's own
+    (found,) = read(tmp_path / 'b.json')['processes']
+    rows = {row['name']: row for row in found['rows']}
+    placed = '--cfg-options', 'model.local.placement=pipeline'
+    assert run('memory', config, '--brief', '--json', 'm.json', *placed).status == 0
+    whole, *_ = expected = read(tmp_path / 'm.json')
+    stages = [row for row in expected if 'process' in row['name']]
+    pipeline = rows['2 modules, 2 processes']
+    assert pipeline['peak_bytes'] == [row['total'] for row in stages]
+    assert pipeline['flops_ratio'] == sum(row['flops'] for row in stages) / whole['flops']
+    bucket = 25 * 2**20  # what gradients are averaged by
+    assert rows['E2E, 2 processes']['peak_bytes'] == [whole['total'] + bucket] * 2
+    assert rows['E2E, 1 process']['peak_bytes'] == [whole['total']]
+    assert pipeline['images_per_second'] is None
+
+
+@pytest.mark.campaign
+def test_processes_are_timed_by_turns(run: Run, config: Path, tmp_path: Path) -> None:
+    outcome = run('benchmark', config, *QUICK, '--processes', 2, '--json', 'b.json')
+    assert outcome.status == 0, outcome.err
+    (found,) = read(tmp_path / 'b.json')['processes']
+    speeds = {row['way']: row['images_per_second'] for row in found['rows']}
+    for row in found['rows']:
+        assert len(row['rounds']) == 2
+        assert row['ratio'] == pytest.approx(row['images_per_second'] / speeds['e2e, one process'])
+        assert f'{row["ratio"]:.2f}' in outcome.out
 
 
 def test_unknown_words_are_refused(run: Run, config: Path) -> None:

@@ -1,28 +1,99 @@
-"""A race of a config's local modules against the other ways to use as many processes."""
+"""A config's local modules, one a process, beside the other ways to use as many processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+import torch
 from mmengine.config import Config
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
+from ...config.build import build_end_to_end
 from ...config.caps import plain_end_to_end
 from ...config.localize import localize
 from ...config.resolve import resolve
-from ...config.step import dry_config_step, dry_config_steps
+from ...config.step import dry_config_step, dry_config_steps, step_shape
 from ...local.processes import BUCKET_CAP_MB
-from ...measure.sizes import table_unit
-from .race import RaceRow, Turns, measured_link, measured_stages
-from .trace import shares_of
+from ...measure.undrawn import undrawn_weights
+from ..timing import describe_machine
+from .race import RaceRow, Turns, race, race_device, race_rows
+from .turns import DATA_PARALLEL, END_TO_END, ONE_PROCESS, PIPELINE
 
-APART, PIPELINE = 'side by side', 'pipeline'
+
+@dataclass(frozen=True)
+class WayCosts:
+    """What dry steps say of a way to use some processes.
+
+    Attributes:
+        peak_bytes: Of each process that trains.
+        flops_ratio: FLOPs for an image, of all processes together, relative to end-to-end training.
+    """
+
+    peak_bytes: tuple[int, ...]
+    flops_ratio: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Ways to use as many processes as there are local modules.
+
+    Attributes:
+        local: The resolved config of the pipeline.
+        costs: By way.
+        machine: See :func:`describe_machine`.
+        rows: Of the ways that ran; none where nothing was to be timed.
+        turns: Of these.
+    """
+
+    local: Config
+    costs: Mapping[str, WayCosts]
+    machine: Mapping[str, Any]
+    rows: tuple[RaceRow, ...] = ()
+    turns: Turns = field(default_factory=dict)
+
+
+def compare_ways(
+    cfg: Config, num_modules: int, in_flight: int, num_rounds: int, num_steps: int
+) -> Comparison:
+    """Predict each way to use K processes, and let all ways race.
+
+    Args:
+        cfg: Any config of mmseg.
+        num_modules: K.
+        in_flight: ``local.in_flight``.
+        num_rounds: Turns of each way; 0 only predicts.
+        num_steps: That count in a turn.
+    """
+    with one_thread():
+        local, plain = racing_configs(cfg, num_modules, in_flight)
+        costs = predicted_costs(local, plain)
+        machine = describe_machine(race_device(num_modules))
+    if not num_rounds:
+        return Comparison(local, costs, machine)
+    turns = race(local, plain, num_rounds, num_steps)
+    with undrawn_weights():
+        trained = [p for p in build_end_to_end(plain).parameters() if p.requires_grad]
+    gradients = sum(parameter.nbytes for parameter in trained)
+    rows = race_rows(turns, step_shape(local).batch_size, in_flight, gradients)
+    return Comparison(local, costs, machine, tuple(rows), turns)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Context with as many threads as a process of a race has: plans are for its speeds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def racing_configs(cfg: Config, num_modules: int, in_flight: int) -> tuple[Config, Config]:
-    """Return the resolved configs of a pipeline, and of end-to-end training.
+    """Return the resolved configs of a pipeline in its exact form, and of end-to-end training.
 
     Args:
         cfg: Any config of mmseg.
@@ -33,68 +104,41 @@ def racing_configs(cfg: Config, num_modules: int, in_flight: int) -> tuple[Confi
     is_cut = own is not None and len(own) + 1 == num_modules
     local = localize(cfg, boundaries=own) if is_cut else localize(cfg, num_modules)
     local.model.local.update(placement=PIPELINE, in_flight=in_flight, staleness=0, reuse=None)
+    local.model.local.border_dtype = None
     if local.model.local.get('recompute') == 'auto':
         local.model.local.recompute = 'cheap'
     plain = plain_end_to_end(cfg)
-    for key in ('placement', 'staleness', 'reuse'):
+    for key in ('placement', 'staleness', 'reuse', 'border_dtype'):
         plain.model.local.pop(key, None)
     return resolve(local), resolve(plain)
 
 
-def predicted_bytes(local: Config, plain: Config) -> dict[str, list[int]]:
-    """Return what dry steps say of each process, by the way."""
+def predicted_costs(local: Config, plain: Config) -> dict[str, WayCosts]:
+    """Return what dry steps say of each way."""
     together = deepcopy(local)
     together.model.local.placement = 'replicate'
-    stages = [step.peak.total for step in dry_config_steps(local)]
-    end_to_end = dry_config_step(plain).peak.total
+    stages, one = dry_config_steps(local), dry_config_step(together)
+    end_to_end = dry_config_step(plain)
+    whole = end_to_end.peak.total
+
+    def ratio(flops: int) -> float:
+        return flops / end_to_end.flops
+
     return {
-        PIPELINE: stages,
-        'one process': [dry_config_step(together).peak.total],
-        'e2e, one process': [end_to_end],
-        'e2e, data parallel': [end_to_end + BUCKET_CAP_MB * 2**20] * len(stages),
+        PIPELINE: WayCosts(
+            tuple(step.peak.total for step in stages), ratio(sum(step.flops for step in stages))
+        ),
+        ONE_PROCESS: WayCosts((one.peak.total,), ratio(one.flops)),
+        END_TO_END: WayCosts((whole,), 1.0),
+        DATA_PARALLEL: WayCosts((whole + BUCKET_CAP_MB * 2**20,) * len(stages), 1.0),
     }
 
 
-def race_table(rows: Sequence[RaceRow], predicted: dict[str, list[int]]) -> Table:
-    """Return the figures of all ways; speeds are relative to one process with all modules."""
-    alone = next(row for row in rows if row.way == 'one process')
-    unit, size = table_unit(max(max(values) for values in predicted.values()))
-    table = Table(title='Measured on this machine', box=SIMPLE_HEAD, collapse_padding=True)
-    headers = ['', 'images\n/ s', '/ one\nprocess', 'in rounds', f'grown\n{unit}']
-    headers += [f'planned\n{unit}', 'simu-\nlated']
-    for header in headers:
-        table.add_column(header, justify='right' if header else 'left', no_wrap=True)
-    for row in rows:
-        table.add_row(
-            row.way,
-            f'{row.images_per_second:.2f}',
-            f'{row.images_per_second / alone.images_per_second:.2f}',
-            f'{min(row.rounds):.2f} to {max(row.rounds):.2f}',
-            ', '.join('-' if grown is None else f'{grown / size:.0f}' for grown in row.grown_bytes),
-            ', '.join(f'{value / size:.0f}' for value in predicted.get(row.way, [])),
-            '' if row.simulated is None else f'{row.simulated:.2f}',
-        )
-    return table
-
-
-def race_lines(rows: Sequence[RaceRow], turns: Turns, local: Config) -> list[str]:
-    """Return what to know beside the table."""
-    by_way = {row.way: row for row in rows}
-    apart = by_way[PIPELINE].images_per_second / by_way[APART].images_per_second
-    stages, link = measured_stages(turns), measured_link(turns)
-    total = sum(stage.seconds for stage in stages)
-    did = [
-        f'process {rank}: ' + ', '.join(f'{kind} {share:.1%}' for kind, share in shares.items())
-        for rank, shares in enumerate(map(shares_of, turns[PIPELINE][-1]))
-    ]
-    return [
-        f'pipeline / side by side: {apart:.3f}',
-        f'boundaries={list(local.model.local.boundaries)}',
-        'measured shares of the time, side by side: '
-        + ', '.join(f'{stage.seconds / total:.1%}' for stage in stages),
-        f'link: {link.bytes_per_second / 1e9:.2f} GB/s; borders of '
-        + ', '.join(f'{stage.border_bytes / 2**20:.2f} MiB' for stage in stages[:-1]),
-        *did,
-        'side by side: the slowest of the modules, each on a process without the others; grown: '
-        'resident memory of a process, or bytes of tensors on a GPU, in the turn with least',
-    ]
+def as_figures(found: Comparison) -> dict[str, Any]:
+    """Return the figures of a race as JSON can write them."""
+    return dict(
+        rows=[asdict(row) for row in found.rows],
+        predicted={way: list(cost.peak_bytes) for way, cost in found.costs.items()},
+        flops_ratio={way: cost.flops_ratio for way, cost in found.costs.items()},
+        machine=dict(found.machine),
+    )

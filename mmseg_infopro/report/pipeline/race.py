@@ -19,7 +19,17 @@ from ...planning.simulation.data_parallel import data_parallel
 from ...planning.simulation.links import Link
 from ...planning.simulation.local_pipeline import local_pipeline
 from ...planning.simulation.stages import Stage
-from .turns import LINK_BYTES, WAYS, Racer, Turn
+from .turns import (
+    APART,
+    DATA_PARALLEL,
+    END_TO_END,
+    LINK,
+    LINK_BYTES,
+    PIPELINE,
+    WAYS,
+    Racer,
+    Turn,
+)
 
 Turns = Mapping[str, Sequence[Sequence[Turn]]]
 """By way, the turns of each round, one of each process."""
@@ -49,6 +59,11 @@ def race(local: Config, plain: Config, num_rounds: int, num_steps: int) -> Turns
     }
 
 
+def race_device(num_processes: int) -> str:
+    """Return ``'cuda'`` where each process gets a GPU of its own, else ``'cpu'``."""
+    return 'cuda' if torch.cuda.device_count() >= num_processes else 'cpu'
+
+
 def _process(
     rank: int,
     num_processes: int,
@@ -58,18 +73,18 @@ def _process(
     num_rounds: int,
     num_steps: int,
 ) -> None:
-    on_gpus = torch.cuda.device_count() >= num_processes
-    if on_gpus:
+    device = race_device(num_processes)
+    if device == 'cuda':
         torch.cuda.set_device(rank)
     torch.set_num_threads(1)
     dist.init_process_group(
-        'nccl' if on_gpus else 'gloo',
+        'nccl' if device == 'cuda' else 'gloo',
         init_method=f'file://{folder}/rendezvous',
         rank=rank,
         world_size=num_processes,
     )
     with DefaultScope.overwrite_default_scope('mmseg'):
-        racer = Racer(local, plain, num_steps, 'cuda' if on_gpus else 'cpu')
+        racer = Racer(local, plain, num_steps, device)
         rounds = [{way: racer.take(way).as_plain() for way in WAYS} for _ in range(num_rounds)]
     Path(folder, f'{rank}.json').write_text(json.dumps(rounds))
     dist.barrier()
@@ -107,17 +122,17 @@ def race_rows(turns: Turns, batch_size: int, in_flight: int, gradient_bytes: int
     """
     link = measured_link(turns)
     simulated = {
-        'pipeline': local_pipeline(measured_stages(turns), batch_size, link, in_flight),
-        'e2e, data parallel': data_parallel(
-            [Stage(0.0, _median_seconds(turns, 'e2e, one process'), gradient_bytes=gradient_bytes)],
+        PIPELINE: local_pipeline(measured_stages(turns), batch_size, link, in_flight),
+        DATA_PARALLEL: data_parallel(
+            [Stage(0.0, _median_seconds(turns, END_TO_END), gradient_bytes=gradient_bytes)],
             batch_size,
-            len(turns['link'][0]),
+            len(turns[LINK][0]),
             link,
         ),
     }
     rows = []
     for way in WAYS:
-        if way == 'link':
+        if way == LINK:
             continue
         rounds = tuple(batch_size * _batches_per_second(way, found) for found in turns[way])
         outcome = simulated.get(way)
@@ -129,15 +144,15 @@ def race_rows(turns: Turns, batch_size: int, in_flight: int, gradient_bytes: int
 def measured_stages(turns: Turns) -> list[Stage]:
     """Return what the modules took side by side."""
     stages = []
-    for rank in range(len(turns['side by side'][0])):
-        own = [found[rank] for found in turns['side by side']]
+    for rank in range(len(turns[APART][0])):
+        own = [found[rank] for found in turns[APART]]
         forward = (
             median(value for turn in own for value in turn.forwards)
-            if rank < len(turns['side by side'][0]) - 1
+            if rank < len(turns[APART][0]) - 1
             else 0.0
         )
         seconds = median(value for turn in own for value in _seconds(turn))
-        passed = turns['pipeline'][0][rank + 1 :][:1]
+        passed = turns[PIPELINE][0][rank + 1 :][:1]
         border = passed[0].border_bytes if passed else 0
         stages.append(Stage(forward, seconds - forward, border_bytes=border))
     return stages
@@ -145,16 +160,16 @@ def measured_stages(turns: Turns) -> list[Stage]:
 
 def measured_link(turns: Turns) -> Link:
     """Return what the processes exchange bytes by."""
-    seconds = median(s for found in turns['link'] for s in _seconds(found[1]))
+    seconds = median(s for found in turns[LINK] for s in _seconds(found[1]))
     return Link('between processes', LINK_BYTES / seconds, source='measured')
 
 
 def _batches_per_second(way: str, turns: Sequence[Turn]) -> float:
     """Return what all processes do in a second; the last one of a pipeline ends its batches."""
     rates = [_rate(turn) for turn in turns if turn.ends]
-    if way == 'e2e, data parallel':
+    if way == DATA_PARALLEL:
         return sum(rates)
-    return rates[-1] if way == 'pipeline' else min(rates)
+    return rates[-1] if way == PIPELINE else min(rates)
 
 
 def _rate(turn: Turn) -> float:

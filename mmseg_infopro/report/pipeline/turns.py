@@ -24,6 +24,9 @@ from ...upstream import as_world, job_store, tree_leaves
 from ..timing import real_config_step
 from .growth import growth
 
+LINK, PIPELINE, APART, ONE_PROCESS = 'link', 'pipeline', 'side by side', 'one process'
+END_TO_END, DATA_PARALLEL = 'e2e, one process', 'e2e, data parallel'
+"""The ways."""
 LINK_BYTES = 2**24
 WARM_UP = 2
 """Steps before those that count: they make the optimizer's state, and announce shapes."""
@@ -211,11 +214,11 @@ def _border_bytes(border: Carried | None) -> int:
 
 
 WAYS: dict[str, Callable[[Racer, Turn], None]] = {
-    'link': Racer.link,
-    'pipeline': Racer.pipeline,
-    'side by side': Racer.side_by_side,
-    'one process': Racer.one_process,
-    'e2e, one process': Racer.end_to_end,
-    'e2e, data parallel': Racer.data_parallel,
+    LINK: Racer.link,
+    PIPELINE: Racer.pipeline,
+    APART: Racer.side_by_side,
+    ONE_PROCESS: Racer.one_process,
+    END_TO_END: Racer.end_to_end,
+    DATA_PARALLEL: Racer.data_parallel,
 }
 """By name, what a turn may be; a pipeline goes before the same side by side."""
