@@ -14,7 +14,6 @@ from ..local.settings import LocalSettings, check_num_modules
 from ..measure.sizes import format_bytes, format_size, parse_bytes
 from ..measure.undrawn import undrawn_weights
 from ..planning.costs import StepBytes, recomputing_as
-from ..planning.recompute import plan_recompute
 from ..planning.unit_costs import measure_step
 from .build import build_end_to_end, end_to_end_model
 from .edit import set_global_recompute, set_partition, set_recompute
@@ -184,11 +183,11 @@ def plan_fits(
     cfg: Config, step: StepBytes, num_modules: int, settings: LocalSettings, cap: int
 ) -> bool:
     """Whether a plan for ``num_modules`` is within ``cap`` bytes of tensors."""
+    objective = objective_of(cfg, settings, cap)
     if settings.recompute == 'auto':
-        if plan_recompute(step, num_modules, cap) is not None:
+        if objective.plan_recompute(step, num_modules, cap) is not None:
             return True
         step = recomputing_as(step, 'cheap')
-    objective = objective_of(cfg, settings, cap)
     boundaries = objective.plan(step, num_modules)
     return boundaries is not None and objective.peak(step, boundaries) <= cap
 

@@ -7,6 +7,7 @@ from math import log2
 from mmengine.config import Config
 
 from ..local.settings import LocalSettings
+from ..planning.borders import Borders
 from ..planning.device import Device
 from ..planning.objective import Objective, ShortestStage, SmallestPeak
 from .speeds import device_at_hand
@@ -26,7 +27,7 @@ def objective_of(cfg: Config, settings: LocalSettings, cap: int | None = None) -
     if settings.placement != 'pipeline':
         return SmallestPeak()
     device = rounded(device_at_hand(step_shape(cfg).autocast))
-    return ShortestStage(device, settings.in_flight, cap)
+    return ShortestStage(device, Borders.of(settings), cap)
 
 
 def rounded(device: Device) -> Device:

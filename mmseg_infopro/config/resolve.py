@@ -37,7 +37,8 @@ def resolve(cfg: Config) -> Config:
     crop, batch size, optimizer and precision; ``memory_cap`` the fewest modules whose dry step
     stays within it, less ``memory_margin``, and for ``recompute='auto'`` what they recompute; a
     MemoryHook then holds a run to the cap. With ``placement='pipeline'`` they are those whose
-    slowest process is fastest, and the cap is that of each process. A config without
+    slowest process is fastest, the cap is that of each process, and each recomputes for its own.
+    A config without
     ``model.local`` comes back as it is.
 
     Raises:
@@ -61,11 +62,6 @@ def resolve(cfg: Config) -> Config:
     fill_max_iters(cfg)
     warn_of_another_step(cfg)
     settings = read_local_settings(cfg.model.local)
-    if settings.placement == 'pipeline' and settings.recompute == 'auto':
-        raise ValueError(
-            "local.recompute='auto' plans what one process with all modules recomputes: with "
-            "local.placement='pipeline' set local.recompute to 'none', 'cheap' or 'units'"
-        )
     model = None
     if settings.memory_cap is not None:
         if parse_share(settings.memory_cap) is not None:

@@ -22,7 +22,7 @@ from ..measure.gpu_rules import gpu_rules
 from ..measure.peaks import PROCESS, DryStep
 from ..measure.tracker import MemoryTracker, Watch
 from ..measure.undrawn import kept_generators
-from ..planning.simulation.local_pipeline import border_bytes_alive
+from ..planning.borders import Borders
 from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 
 
@@ -30,25 +30,23 @@ def dry_stage_steps(
     model: Any,
     optim_wrapper_cfg: ConfigDict,
     make_batch: Callable[[], dict[str, Any]],
-    in_flight: int,
+    borders: Borders,
     watches: Sequence[Watch | None] | None = None,
     prepare: Callable[[Any], None] = lambda model: None,
-    staleness: int = 0,
 ) -> list[DryStep]:
     """Measure the step of each local module on fake tensors, as if no other one were there.
 
     A process holds its module's parameters, buffers, gradients and optimizer state, the batch, the
-    border that it starts from, and those that it passes on until the next process has them; with
-    ``staleness`` also those that it may train on again.
+    border that it starts from, those that it passes on until the next process has them, and those
+    that it may train on again.
 
     Args:
         model: Built on real tensors, with K > 1 modules that train one after the other.
         optim_wrapper_cfg: As for :func:`~.dry_step.dry_steps`.
         make_batch: As there.
-        in_flight: ``local.in_flight``.
+        borders: How many there are.
         watches: Of each module, what is told of its operations.
         prepare: As there.
-        staleness: ``local.staleness``.
 
     Returns:
         A step for each process, in order, of the kind ``'process 0'``.
@@ -81,10 +79,9 @@ def dry_stage_steps(
             unused = [tensors for p, tensors in kept.items() if p not in trained]
             num_bytes = sum(tensor.nbytes for tensor in chain(*unused))
             step = measured_step(tracker, num_bytes, f'{PROCESS} {index}')
-            kept_borders = border_bytes(left) * (staleness + 1 if staleness else 0)
-            left = process.left
-            sent = border_bytes_alive(border_bytes(left), in_flight)
-            steps.append(step.with_more(sent + kept_borders))
+            received, left = left, process.left
+            alive = borders.alive(*(border_bytes(each, borders) for each in (received, left)))
+            steps.append(step.with_more(alive))
             del batch
     return steps
 
@@ -119,12 +116,14 @@ class _Process(Alone):
         self.left = replace(_changed(carried, Tensor, _Like.of), image=torch.empty(0), samples=[])
 
 
-def border_bytes(carried: Carried | None) -> int:
+def border_bytes(carried: Carried | None, borders: Borders) -> int:
     """Return the bytes that pass a border: the state, and features that later modules read."""
     if carried is None:
         return 0
     parts = [carried.state, carried.history, [left.kept for left in carried.retained.values()]]
-    return sum(leaf.num_bytes for leaf in tree_leaves(parts) if isinstance(leaf, _Like))
+    leaves = [leaf for leaf in tree_leaves(parts) if isinstance(leaf, _Like)]
+    floats = sum(leaf.num_bytes for leaf in leaves if leaf.dtype == torch.float32)
+    return borders.travelling(sum(leaf.num_bytes for leaf in leaves), floats)
 
 
 @dataclass(frozen=True)

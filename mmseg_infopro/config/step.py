@@ -30,6 +30,7 @@ from ..measure.peaks import DryStep, PeakBytes
 from ..measure.tracker import Watch
 from ..measure.undrawn import undrawn_weights
 from ..planning.batch import StepShape, training_batch
+from ..planning.borders import Borders
 from ..upstream import FakeTensorMode, accumulative_counts
 from .build import build_model, model_class
 from .explain import explained_failure
@@ -45,14 +46,14 @@ LARGE = (1024, 1024)
 """A parameter of many values."""
 
 
-def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
+def dry_config_steps(cfg: Config, *watches: Watch) -> list[DryStep]:
     """Take a dry step of each kind that a config's schedule has; of each process of a pipeline.
 
     They have the config's own batch size, crop, optimizer and precision.
 
     Args:
         cfg: The config.
-        watch: As for :func:`dry_steps`; of a pipeline there is none.
+        watches: Is told of every operation; of a pipeline there is one for each process.
 
     Raises:
         FailedStepError: The model cannot take it.
@@ -75,13 +76,14 @@ def dry_config_steps(cfg: Config, watch: Watch | None = None) -> list[DryStep]:
                         model,
                         wrapper,
                         batch,
-                        settings.in_flight,
-                        prepare=prepare,
-                        staleness=settings.staleness,
+                        Borders.of(settings),
+                        watches or None,
+                        prepare,
                     )
+            watch = watches[0] if watches else None
             return dry_steps(model, wrapper, batch, _kinds_of_step(model), watch, prepare)
 
-    if watch is not None:
+    if watches:
         return measure()
     return recalled(list[DryStep], ('dry steps', model_cfg, wrapper, shape), measure)
 

@@ -10,10 +10,10 @@ from mmengine.config import Config
 
 from ..local.settings import LocalSettings
 from ..measure.peaks import DryStep
-from ..planning.boundaries import module_peaks, plan_boundaries
-from ..planning.costs import StepBytes, flops_of, recomputing_as
+from ..planning.boundaries import plan_boundaries
+from ..planning.costs import StepBytes, recomputing_as
 from ..planning.global_pass import plan_global_pass
-from ..planning.recompute import plan_recompute, smallest_cap
+from ..planning.objective import Objective
 from ..recompute.groups import Recompute, RecomputeGroup
 from .edit import global_recompute, set_global_recompute, set_partition, set_recompute
 from .objective import objective_of
@@ -25,8 +25,6 @@ NUM_TARGETS = 4
 """Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
 USUAL_MISS = 1.005
 """Factor by which a dry step is above what its plan with recomputing aimed for, mostly."""
-SPENDS = 0.01
-"""Share of the units' FLOPs that a plan may repeat, without it being tried what repeats none."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +85,16 @@ def recomputing_trials(
     is left, comes ``'cheap'`` if it may fit. The last one is about the smallest that any plan
     reaches, if that is wanted.
     """
+    judged_by = objective_of(cfg, settings)
     for count in counts:
         target, last = float(cap), None
-        plan = plan_recompute(step, count, cap)
-        lower = None if plan is None else plan_recompute(step, count, int(cap / miss))
+        plan = judged_by.plan_recompute(step, count, cap)
+        lower = None if plan is None else judged_by.plan_recompute(step, count, int(cap / miss))
         if lower is not None:
             target, plan = cap / miss, lower
-        cheap = _cheap_trial(cfg, step, cap, count)
+        cheap = _cheap_trial(cfg, judged_by, step, cap, count)
         for _ in range(NUM_TARGETS):
-            if plan is None or plan.flops > SPENDS * flops_of(step):
+            if plan is None or judged_by.prefers_cheap(plan, step):
                 yield from cheap  # once: then it is exhausted
             if plan is None:
                 break
@@ -107,28 +106,30 @@ def recomputing_trials(
                 fit = replace(fit, missed=fit.step.peak.total / target)
                 yield fit
                 target *= 0.998 * min(1, cap / fit.step.peak.total)
-            plan = plan_recompute(step, count, int(target))
+            plan = judged_by.plan_recompute(step, count, int(target))
     if down_to_smallest:
-        yield _smallest(cfg, step, cap, counts)
+        yield _smallest(cfg, judged_by, step, cap, counts)
 
 
-def _cheap_trial(cfg: Config, step: StepBytes, cap: int, count: int) -> Iterator[Fit]:
+def _cheap_trial(
+    cfg: Config, judged_by: Objective, step: StepBytes, cap: int, count: int
+) -> Iterator[Fit]:
     """Yield K modules that repeat no FLOPs, unless they are planned to be far above the cap."""
     cheap = recomputing_as(step, 'cheap')
-    boundaries = plan_boundaries(cheap, count)
-    if max(module_peaks(cheap, boundaries)) <= PLANNING_ERROR * cap:
+    boundaries = judged_by.plan(cheap, count)
+    if boundaries is not None and judged_by.peak(cheap, boundaries) <= PLANNING_ERROR * cap:
         yield _trial(cfg, step, cap, tuple(boundaries), 'cheap')
 
 
-def _smallest(cfg: Config, step: StepBytes, cap: int, counts: range) -> Fit:
+def _smallest(cfg: Config, judged_by: Objective, step: StepBytes, cap: int, counts: range) -> Fit:
     """Return about the smallest peak that any plan reaches."""
     plain = {count: plan_boundaries(step, count) for count in counts}
-    low = min(smallest_cap(step, count) for count in counts)
-    high, best = max(max(module_peaks(step, plain[count])) for count in counts), None
+    low = min(judged_by.smallest_cap(step, count) for count in counts)
+    high, best = max(judged_by.peak(step, plain[count]) for count in counts), None
     left = list(reversed(counts))
     while high > 1.01 * low:
         target = (low + high) // 2
-        plans = ((count, plan_recompute(step, count, target)) for count in left)
+        plans = ((count, judged_by.plan_recompute(step, count, target)) for count in left)
         count, plan = next(((count, plan) for count, plan in plans if plan), (0, None))
         if plan is None:
             low = target

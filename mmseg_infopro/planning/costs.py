@@ -35,10 +35,12 @@ class UnitBytes:
         name: Of the unit.
         saved: Activations that it keeps for its backward pass.
         state: What it passes on; a module keeps the state that it starts from.
+        state_floats: What of it are 32-bit floats.
         context: What a module that begins behind it holds of a context: activations of the
             embeddings, and what they read of earlier modules.
         gradients: Of its parameters; they stay from its backward pass to the optimizer step.
         retained: Features that a later module reads.
+        retained_floats: What of them are 32-bit floats.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
             train with the module that the unit is in.
@@ -86,6 +88,8 @@ class UnitBytes:
     heads_work: Work = NO_WORK
     auxiliary_work: Work = NO_WORK
     reads_image: bool = False
+    state_floats: int = 0
+    retained_floats: int = 0
 
 
 @dataclass(frozen=True)

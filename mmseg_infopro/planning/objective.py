@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .boundaries import TOLERANCE, module_peaks, plan_boundaries
-from .costs import StepBytes
+from .borders import Borders
+from .boundaries import module_peaks, plan_boundaries
+from .costs import StepBytes, flops_of
 from .device import Device
-from .simulation.local_pipeline import border_bytes_alive, stage_peaks
+from .longest_stage import shortest_longest
+from .recompute import CappedPlan, plan_recompute, smallest_cap
+from .simulation.local_pipeline import stage_peaks
 from .simulation.stages import Stage
 from .stage_costs import StageCosts
+from .stage_recompute import plan_stage_recompute
 
-INFINITE = float('inf')
+DEFAULT_BORDERS = Borders()
+SPENDS = 0.01
+"""Share of the units' FLOPs that a plan may repeat, without it being tried what repeats none."""
 
 
 class Objective(Protocol):
@@ -24,6 +30,15 @@ class Objective(Protocol):
 
     def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
         """Return the planned bytes of the process that needs most."""
+
+    def plan_recompute(self, step: StepBytes, num_modules: int, cap: int) -> CappedPlan | None:
+        """Return the best partition within ``cap``, and what it recomputes; None if none is."""
+
+    def prefers_cheap(self, plan: CappedPlan, step: StepBytes) -> bool:
+        """Whether to try what repeats no FLOPs, ``'cheap'``, before a plan that recomputes."""
+
+    def smallest_cap(self, step: StepBytes, num_modules: int) -> int:
+        """Return a cap below which nothing fits."""
 
     def describe(self, step: StepBytes, boundaries: Sequence[str]) -> str:
         """Return what a plan promises, for the log; nothing where that is said elsewhere."""
@@ -36,6 +51,18 @@ class SmallestPeak:
     def plan(self, step: StepBytes, num_modules: int) -> list[str] | None:
         """Return the boundaries with the smallest largest module peak."""
         return plan_boundaries(step, num_modules)
+
+    def plan_recompute(self, step: StepBytes, num_modules: int, cap: int) -> CappedPlan | None:
+        """Return the partition that recomputes least."""
+        return plan_recompute(step, num_modules, cap)
+
+    def prefers_cheap(self, plan: CappedPlan, step: StepBytes) -> bool:
+        """Return whether the plan spends FLOPs."""
+        return plan.flops > SPENDS * flops_of(step)
+
+    def smallest_cap(self, step: StepBytes, num_modules: int) -> int:
+        """Return what the heads of the last module alone need."""
+        return smallest_cap(step, num_modules)
 
     def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
         """Return the largest module peak."""
@@ -52,48 +79,56 @@ class ShortestStage:
 
     Attributes:
         device: Of each process.
-        in_flight: ``local.in_flight``.
+        borders: Between the processes.
         cap: Bytes of tensors that a process may hold; None is no limit.
         tie: What is small, at most, in the best of equally fast partitions.
     """
 
     device: Device
-    in_flight: int = 2
+    borders: Borders = DEFAULT_BORDERS
     cap: int | None = None
     tie: Callable[[Stage], float] | None = None
 
     def plan(self, step: StepBytes, num_modules: int) -> list[str] | None:
         """Return the boundaries whose longest stage is shortest, of those within the cap.
 
-        Exact, by dynamic programming: what a stage takes does not depend on the other ones. Of
-        partitions that are equally fast, up to :data:`TOLERANCE`, the one with the latest
-        boundaries is taken: the deeper the early modules, the less greedy their training.
+        Of equally fast partitions those with the smallest ``tie``, then see
+        :func:`~.longest_stage.shortest_longest`.
         """
-        costs, num_units = StageCosts(step, self.device), len(step.units)
-        spans = self._spans(costs)
-        for cost in filter(None, (_seconds, self.tie)):
-            values = {span: cost(costs.stage(*span)) for span in spans}
-            best = _shortest(values, num_units, num_modules)[num_modules][0]
-            spans = [span for span in spans if values[span] <= best * (1 + TOLERANCE)]
-        left = _shortest(dict.fromkeys(spans, 0.0), num_units, num_modules)
-        if left[num_modules][0] == INFINITE:
-            return None
-        start, boundaries = 0, []
-        for count in range(num_modules - 1, 0, -1):
-            start = max(end for first, end in spans if first == start and not left[count][end])
-            boundaries.append(step.units[start - 1].name)
-        return boundaries
+        costs = self._costs(step)
+        stages = {span: costs.stage(*span) for span in self._spans(costs)}
+        criteria = [
+            {span: cost(stage) for span, stage in stages.items()}
+            for cost in filter(None, (_seconds, self.tie))
+        ]
+        found = shortest_longest(len(step.units), num_modules, *criteria)
+        return None if found is None else [step.units[end - 1].name for _, end in found[:-1]]
+
+    def plan_recompute(self, step: StepBytes, num_modules: int, cap: int) -> CappedPlan | None:
+        """Return the partition whose longest stage is shortest, recomputing included."""
+        return plan_stage_recompute(self._costs(step), num_modules, cap)
+
+    def prefers_cheap(self, plan: CappedPlan, step: StepBytes) -> bool:
+        """Return False: time counts, in which the plan's recomputing is."""
+        return False
+
+    def smallest_cap(self, step: StepBytes, num_modules: int) -> int:
+        """Return the least that is left to the last module, wherever it begins."""
+        costs, last = self._costs(step), len(step.units)
+        return min(costs.overhead(start, last) for start in range(num_modules - 1, last))
 
     def peak(self, step: StepBytes, boundaries: Sequence[str]) -> int:
         """Return the largest peak of a process, borders in flight included."""
-        stages = StageCosts(step, self.device).partition(boundaries)
-        return max(stage_peaks(stages, self.in_flight))
+        return max(stage_peaks(self._costs(step).partition(boundaries), self.borders))
 
     def describe(self, step: StepBytes, boundaries: Sequence[str]) -> str:
         """Return each process's share of the time of all."""
-        seconds = [s.seconds for s in StageCosts(step, self.device).partition(boundaries)]
+        seconds = [stage.seconds for stage in self._costs(step).partition(boundaries)]
         shares = ', '.join(f'{value / sum(seconds):.1%}' for value in seconds)
         return f', predicted shares of the time: {shares}'
+
+    def _costs(self, step: StepBytes) -> StageCosts:
+        return StageCosts(step, self.device, borders=self.borders)
 
     def _spans(self, costs: StageCosts) -> list[tuple[int, int]]:
         """Return all stages that may be, by their first unit and one past the last."""
@@ -102,34 +137,9 @@ class ShortestStage:
             (start, end)
             for end in ends
             for start in range(end)
-            if costs.trains(start, end) and self._fits(costs, start, end)
+            if costs.trains(start, end) and (self.cap is None or costs.peak(start, end) <= self.cap)
         ]
-
-    def _fits(self, costs: StageCosts, start: int, end: int) -> bool:
-        if self.cap is None:
-            return True
-        return stage_peak(costs, start, end, self.in_flight) <= self.cap
-
-
-def stage_peak(costs: StageCosts, start: int, end: int, in_flight: int) -> int:
-    """Return the peak of a process that trains ``units[start:end]``, borders in flight included."""
-    stage = costs.stage(start, end)
-    borders = border_bytes_alive(stage.border_bytes, in_flight)
-    return stage.fixed_bytes + stage.peak_bytes + borders
 
 
 def _seconds(stage: Stage) -> float:
     return stage.seconds
-
-
-def _shortest(
-    values: Mapping[tuple[int, int], float], num_units: int, num_modules: int
-) -> list[list[float]]:
-    """Return, by number of stages and first unit, the largest value of the best way to the end."""
-    shortest = [[INFINITE] * (num_units + 1) for _ in range(num_modules + 1)]
-    shortest[0][num_units] = 0.0
-    for (start, end), value in sorted(values.items(), reverse=True):
-        for count in range(1, num_modules + 1):
-            way = max(value, shortest[count - 1][end])
-            shortest[count][start] = min(shortest[count][start], way)
-    return shortest

@@ -8,6 +8,7 @@ from functools import cache
 from itertools import accumulate
 
 from ..measure.work import Work
+from .borders import Borders
 from .boundaries import SegmentCosts
 from .costs import NO_WORK, StepBytes
 from .device import Device
@@ -21,22 +22,41 @@ class StageCosts:
         step: The measured step.
         device: That the stages run on.
         accumulates: Whether gradients of earlier batches are there all the time, and so in no peak.
+        borders: Between the stages, if not those of the default settings.
     """
 
-    def __init__(self, step: StepBytes, device: Device, accumulates: bool = False) -> None:
-        self.step, self.device = step, device
+    def __init__(
+        self,
+        step: StepBytes,
+        device: Device,
+        accumulates: bool = False,
+        borders: Borders | None = None,
+    ) -> None:
+        self.step, self.device, self.borders = step, device, borders or Borders()
         self.stage = cache(self._stage)
         alone = replace(step, fixed=0, updates_per_module=True)
         if accumulates:
             alone = replace(alone, units=tuple(replace(unit, gradients=0) for unit in step.units))
         self._peaks = SegmentCosts(alone)
         self._retained = list(accumulate((unit.retained for unit in step.units), initial=0))
+        floats = (unit.retained_floats for unit in step.units)
+        self._retained_floats = list(accumulate(floats, initial=0))
 
     def partition(self, boundaries: Sequence[str]) -> list[Stage]:
         """Return the stages between some boundaries."""
         names = [unit.name for unit in self.step.units]
         ends = [names.index(boundary) + 1 for boundary in boundaries] + [len(names)]
         return [self.stage(*span) for span in zip([0, *ends], ends, strict=False)]
+
+    def peak(self, start: int, end: int) -> int:
+        """Return the peak of the process that trains ``units[start:end]``."""
+        return self.overhead(start, end) + self.stage(start, end).peak_bytes
+
+    def overhead(self, start: int, end: int) -> int:
+        """Return what that process holds all the time: what is its own, and borders."""
+        stage = self.stage(start, end)
+        received = self.travelling(start) if start else 0
+        return stage.fixed_bytes + self.borders.alive(received, stage.border_bytes)
 
     def trains(self, start: int, end: int) -> bool:
         """Return whether anything of some units does: a stage of others would have no loss."""
@@ -61,7 +81,7 @@ class StageCosts:
             forward=self.device.seconds(forward),
             backward=self.device.seconds(backward),
             update=self.device.seconds(_update_work(updated, step.copies)),
-            border_bytes=0 if is_tail else self.border_bytes(end),
+            border_bytes=0 if is_tail else self.travelling(end),
             gradient_bytes=updated,
             fixed_bytes=round(step.copies * (trained + heads))
             + frozen
@@ -74,11 +94,16 @@ class StageCosts:
         )
 
     def border_bytes(self, end: int) -> int:
-        """Return what passes the border behind some units, or of the images before all of them.
+        """Return what is left at the border behind some units, or the images before all of them.
 
         Features that a later stage reads ride along.
         """
         return self.step.units[end - 1].state + self._retained[end] if end else self.step.image
+
+    def travelling(self, end: int) -> int:
+        """Return what passes the border behind some units."""
+        floats = self.step.units[end - 1].state_floats + self._retained_floats[end]
+        return self.borders.travelling(self.border_bytes(end), floats)
 
 
 def end_to_end(step: StepBytes) -> StepBytes:

@@ -180,6 +180,13 @@ def num_bytes(values: Iterable[Any]) -> int:
     return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
 
+def float_bytes(values: Iterable[Any]) -> int:
+    """Return the bytes of those tensors that are 32-bit floats."""
+    return num_bytes(
+        value for value in values if isinstance(value, Tensor) and value.dtype == torch.float32
+    )
+
+
 def gradient_bytes(backbone: UnrolledBackbone, unit: Unit) -> int:
     """Return the bytes of the gradients of a unit's parameters."""
     return trained_bytes(owned_parameters(backbone, unit.owns).values())

@@ -41,16 +41,13 @@ class Fitter:
 
     Args:
         cfg: Any config of mmseg.
-        recompute: ``local.recompute`` of local modules, and of one that has no name of its own;
-            ``'auto'`` is ``'cheap'`` in a pipeline, whose processes are not planned together.
+        recompute: ``local.recompute`` of local modules, and of one that has no name of its own.
         cap: To stay within.
     """
 
     def __init__(self, cfg: Config, recompute: str, cap: Cap) -> None:
         self.cap, self._asked = cap, cfg
         self.cfg = localize(cfg, memory_cap=cap.total)
-        if recompute == 'auto' and self.cfg.model.local.get('placement') == 'pipeline':
-            recompute = 'cheap'
         self.cfg.model.local.update(memory_margin=cap.margin, recompute=recompute)
         fill_max_iters(self.cfg)
         self.settings = read_local_settings(self.cfg.model.local)

@@ -16,14 +16,15 @@ from mmseg_infopro.local.processes import Alone
 from mmseg_infopro.local.step import local_train_step
 from mmseg_infopro.measure.dry_step import dry_step
 from mmseg_infopro.measure.work import WorkCounter
+from mmseg_infopro.planning.borders import Borders
 from tests.models import HEADS, batch, build, model_config
 
 SGD = ConfigDict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
 BOUNDARIES = ['layer1.1', 'layer3.0']
 
 
-def steps_of(model, in_flight=2, wrapper=SGD, **kwargs):
-    return dry_stage_steps(model, wrapper, partial(batch, 64), in_flight, **kwargs)
+def steps_of(model, wrapper=SGD, watches=None, **borders):
+    return dry_stage_steps(model, wrapper, partial(batch, 64), Borders(**borders), watches)
 
 
 @pytest.fixture
@@ -54,6 +55,20 @@ def test_borders_wait_to_be_trained_on_again(model):
     differences = [b.peak.total - a.peak.total for a, b in zip(exact, stale, strict=True)]
     first, second = 2 * 8 * 16 * 16 * 4, 2 * 32 * 8 * 8 * 4
     assert differences == [0, 3 * first, 3 * second]
+
+
+def test_borders_travel_and_wait_in_half_of_the_bytes(model):
+    exact, narrow = (steps_of(model, staleness=1, narrow=narrow) for narrow in (False, True))
+    differences = [b.peak.total - a.peak.total for a, b in zip(exact, narrow, strict=True)]
+    first, second = 2 * 8 * 16 * 16 * 4, 2 * 32 * 8 * 8 * 4
+    # Two are on their way and two wait; the one that a module trains on is whole.
+    assert differences == [-first, -(first + second), -second]
+
+
+def test_what_is_not_a_32_bit_float_travels_as_it_is(model):
+    wrapper = ConfigDict(SGD, type='AmpOptimWrapper', dtype='bfloat16')
+    exact, narrow = (steps_of(model, wrapper, narrow=narrow) for narrow in (False, True))
+    assert [step.peak.total for step in exact] == [step.peak.total for step in narrow]
 
 
 def test_a_feature_that_the_tail_reads_rides_along():

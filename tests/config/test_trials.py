@@ -6,10 +6,17 @@ from mmseg_infopro.config import trials
 from mmseg_infopro.config.trials import Fit, recomputing_trials
 from mmseg_infopro.measure.peaks import DryStep, PeakBytes
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
+from mmseg_infopro.planning.objective import SmallestPeak
 from mmseg_infopro.planning.recompute import CappedPlan
 from mmseg_infopro.recompute.operations import ComputeOperation
 
 CAP = 10_000
+
+
+def judge_by(monkeypatch, plan):
+    """Let plans for recomputing be made up: from a step, a number of modules and a cap."""
+    made_up = type('MadeUp', (SmallestPeak,), dict(plan_recompute=lambda self, *args: plan(*args)))
+    monkeypatch.setattr(trials, 'objective_of', lambda cfg, settings: made_up())
 
 
 def tried(monkeypatch, smallest, peaks, miss=1.01):
@@ -22,16 +29,16 @@ def tried(monkeypatch, smallest, peaks, miss=1.01):
     targets = []
 
     def plan(step, count, cap):
-        return None if cap < smallest else CappedPlan((), (), cap)
+        return None if cap < smallest else CappedPlan((), (cap,), 0)
 
     def step(cfg, measured, cap, boundaries, groups):
         return Fit((), 'none', DryStep(PeakBytes(peaks[len(targets)], 0, 0, 0), (), (), 0))
 
-    monkeypatch.setattr(trials, 'plan_recompute', plan)
+    judge_by(monkeypatch, plan)
     monkeypatch.setattr(trials, '_trial', step)
     monkeypatch.setattr(trials, '_cheap_trial', lambda *args: iter(()))
-    monkeypatch.setattr(trials, 'flops_of', lambda step: 0)
-    found = recomputing_trials(None, None, None, CAP, range(1, 2), False, miss)
+    measured = step_of_units(3000, 2000)
+    found = recomputing_trials(None, None, measured, CAP, range(1, 2), False, miss)
     for _, fit in zip(peaks, found, strict=False):
         targets.append(round(fit.step.peak.total / fit.missed))
     return targets
@@ -71,7 +78,7 @@ def test_what_repeats_no_flops_is_tried_before_a_plan_that_spends_some(
     def trial(cfg, measured, cap, boundaries, recompute):
         return Fit((), recompute, DryStep(PeakBytes(2 * cap, 0, 0, 0), (), (), 0))
 
-    monkeypatch.setattr(trials, 'plan_recompute', lambda step, count, cap: plan)
+    judge_by(monkeypatch, lambda step, count, cap: plan)
     monkeypatch.setattr(trials, '_trial', trial)
     step = step_of_units(3000, kept)
     found = recomputing_trials(None, None, step, CAP, range(1, 2), False)
@@ -84,8 +91,6 @@ def test_it_is_tried_too_where_plans_miss_until_they_spend_some(monkeypatch):
 
     flops = {True: 0, False: 40}
     monkeypatch.setattr(trials, '_trial', trial)
-    monkeypatch.setattr(
-        trials, 'plan_recompute', lambda step, count, cap: CappedPlan((), (), flops[cap > 9500])
-    )
+    judge_by(monkeypatch, lambda step, count, cap: CappedPlan((), (), flops[cap > 9500]))
     found = recomputing_trials(None, None, step_of_units(3000, 2000), CAP, range(1, 2), False)
     assert [fit.recompute or 'plan' for fit in found] == ['plan', 'cheap', 'plan']

@@ -14,6 +14,7 @@ from mmseg_infopro.local.processes import Alone
 from mmseg_infopro.local.step import local_train_step
 from mmseg_infopro.measure.tracker import MemoryTracker
 from mmseg_infopro.parallel.placing import keep_modules, keep_state
+from mmseg_infopro.planning.borders import Borders
 from tests.models import batch, build, model_config
 
 SGD = ConfigDict(
@@ -50,7 +51,7 @@ def held(model, wrapper):
 
 def test_a_process_needs_what_was_planned():
     model = build(model_config(local=dict(boundaries=BOUNDARIES)))
-    planned = dry_stage_steps(model, SGD, lambda: batch(128), in_flight=1)
+    planned = dry_stage_steps(model, SGD, lambda: batch(128), Borders(in_flight=1))
     shape = None
     for index, step in enumerate(planned):
         own = deepcopy(model)

@@ -1,12 +1,14 @@
 """Partitions for a pipeline, against brute force over all boundaries."""
 
 import random
+from dataclasses import replace
 from itertools import combinations, pairwise
 from operator import attrgetter
 
 import pytest
 
 from mmseg_infopro.measure.work import Work
+from mmseg_infopro.planning.borders import Borders
 from mmseg_infopro.planning.boundaries import TOLERANCE, plan_boundaries
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.device import Device
@@ -27,10 +29,12 @@ def random_step(seed: int) -> StepBytes:
         UnitBytes(
             f'unit{i}',
             saved=draw(1, 100),
-            state=draw(20),
+            state=(state := draw(20)),
+            state_floats=draw(state + 1) // 2 * 2,
             gradients=0 if i < seed % 3 else draw(1, 10),
             parameters=10,
-            retained=draw(15),
+            retained=(retained := draw(15)),
+            retained_floats=draw(retained + 1) // 2 * 2,
             heads=draw(60),
             backward=draw(150),
             head_parameters=draw(25),
@@ -67,15 +71,31 @@ def seconds_by_hand(step: StepBytes, start: int, end: int) -> float:
     return sum(work.flops for work in works) / 4.0 + moved / 2.0
 
 
-def peak_by_hand(step: StepBytes, start: int, end: int) -> int:
-    """Go through the step of one process, and note what is alive."""
+def peak_by_hand(
+    step: StepBytes, start: int, end: int, in_flight: int = 2, kept: int = 0, narrow: bool = False
+) -> int:
+    """Go through the step of one process, and note what is alive.
+
+    Args:
+        step: The step.
+        start: First unit.
+        end: One past the last.
+        in_flight: Borders on their way.
+        kept: Borders that wait to be trained on again.
+        narrow: Whether 32-bit floats travel in 16 bits.
+    """
     units, is_tail = step.units[start:end], end == NUM_UNITS
     retained = sum(unit.retained for unit in step.units[:start])
     received = step.units[start - 1].state + retained if start else 0
     sent = 0 if is_tail else units[-1].state + sum(u.retained for u in step.units[:end])
     heads = step.tail_parameters if is_tail else units[-1].head_parameters
     alive = sum(2 * u.gradients + (u.parameters - u.gradients) for u in units) + 2 * heads
-    alive += step.labels + received + 2 * sent  # two are on their way
+    at_entry = sum(unit.retained_floats for unit in step.units[:start])
+    at_entry += step.units[start - 1].state_floats if start else 0
+    at_exit = sum(unit.retained_floats for unit in step.units[:end]) + units[-1].state_floats
+    waits = received - at_entry // 2 if narrow else received
+    passes = sent - at_exit // 2 if narrow and not is_tail else sent
+    alive += step.labels + received + in_flight * passes + kept * waits
     alive += step.image if start == 0 or (units[-1].reads_image and not is_tail) else 0
     saved = sum(unit.saved for unit in units)
     peak = saved + (
@@ -163,6 +183,30 @@ def test_the_peak_of_a_plan_is_that_of_its_fullest_process():
     step = random_step(4)
     peaks = [peak_by_hand(step, *span) for span in ((0, 3), (3, 5), (5, NUM_UNITS))]
     assert ShortestStage(DEVICE).peak(step, ['unit2', 'unit4']) == max(peaks)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_borders_that_are_kept_and_narrow_ones_count(seed):
+    step, spans = random_step(seed), ((0, 3), (3, 5), (5, NUM_UNITS))
+    borders = Borders(in_flight=3, staleness=2, narrow=True)
+    judged_by = ShortestStage(DEVICE, borders)
+    # A border may be 0, 1 or 2 iterations old: three of them wait.
+    peaks = [peak_by_hand(step, *span, in_flight=3, kept=3, narrow=True) for span in spans]
+    assert judged_by.peak(step, ['unit2', 'unit4']) == max(peaks)
+    costs = StageCosts(step, DEVICE, borders=borders)
+    assert [costs.peak(*span) for span in spans] == peaks
+
+
+def test_a_cap_leaves_out_what_borders_would_exceed():
+    """Behind the first unit the border is large, and the stages are as fast as each other."""
+    units = [UnitBytes(f'unit{i}', 1, state=s, gradients=1) for i, s in enumerate((100, 10, 1))]
+    step = StepBytes(tuple(replace(unit, forward_work=Work(100, 0)) for unit in units))
+    plans = [
+        ShortestStage(DEVICE, Borders(staleness=staleness), cap=400).plan(step, 3)
+        for staleness in (0, 3)
+    ]
+    assert plans == [['unit0', 'unit1'], None]  # the second process would keep 4 x 100 bytes
+    assert ShortestStage(DEVICE, Borders(staleness=3), cap=400).plan(step, 2) == ['unit1']
 
 
 def test_one_process_is_judged_by_its_peak():

@@ -1,6 +1,5 @@
 """Planning what to recompute, against brute force and a step that is gone through by hand."""
 
-import random
 from itertools import combinations, pairwise, product
 
 import pytest
@@ -8,130 +7,15 @@ import pytest
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
 from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE, PASSES
 from mmseg_infopro.planning.recompute import plan_recompute, smallest_cap
-from mmseg_infopro.recompute.operations import ComputeOperation
-
-NUM_UNITS = 5
-
-
-def random_step(seed: int) -> StepBytes:
-    draw = random.Random(seed).randrange
-    head_parameters = draw(6)
-    units = []
-    for i in range(NUM_UNITS):
-        sizes = [draw(1, 30) for _ in range(draw(1, 3))]
-        operations = tuple(
-            ComputeOperation(f'mm{i}', draw(1, 50), size, saved=True, repeated=True, returned=False)
-            for size in sizes
-        )
-        inside = sum(sizes) + draw(20)
-        state = draw(1, 20)
-        units.append(
-            UnitBytes(
-                f'unit{i}',
-                saved=inside + state,
-                state=state,
-                gradients=draw(10),
-                retained=draw(10),
-                heads=draw(60),
-                auxiliary=draw(20),
-                auxiliary_feature=draw(12),
-                backward=inside + state + draw(30),
-                head_parameters=head_parameters,
-                ends_group=draw(4) == 0,
-                inside=inside,
-                operations=operations,
-                by_layers=state + draw(1, 30) if seed % 4 else 0,
-                by_layers_flops=draw(1, 300),
-            )
-        )
-    return StepBytes(
-        tuple(units),
-        tail_heads=draw(80),
-        fixed=draw(50),
-        copies=draw(1, 4),
-        tail_gradients=draw(20),
-        updates_per_module=bool(seed % 2),
-    )
-
-
-def peak_by_hand(step, ends, groups):
-    """Go through the step, event by event, and note what is alive.
-
-    Args:
-        ends: One past the last unit of each module.
-        groups: For each module, its groups as (first, stop, outputs kept, None for all, or
-            'layers').
-    """
-    num_heads = len(ends) - 1
-    alive = step.fixed + num_heads * step.copies * step.units[0].head_parameters
-    # Which heads trained before is not known to the planner: as if all had.
-    if not step.updates_per_module:
-        alive += num_heads * step.units[0].head_parameters
-    peak, start = 0, 0
-    for end, spans in zip(ends, groups, strict=True):
-        units, is_tail = step.units[start:end], end == len(step.units)
-        entry = step.units[start - 1].state if start else 0
-        held = []
-        for first, stop, kept in spans:
-            inputs = step.units[first - 1].state if first > start else 0
-            inner = 0 if kept == 'layers' else kept
-            if kept is None:
-                inner = sum(step.units[i].inside for i in range(first, stop))
-            held.append((inputs, inner))
-        heads = sum(unit.auxiliary for unit in units)
-        heads += step.tail_heads if is_tail else units[-1].heads
-        peak = max(peak, alive + entry + sum(map(sum, held)) + units[-1].state + heads)
-        gradients = step.tail_gradients if is_tail else units[-1].head_parameters
-        for (first, stop, kept), (inputs, _) in zip(reversed(spans), reversed(held), strict=True):
-            held.pop()
-            before = alive + entry + sum(map(sum, held)) + inputs
-            # What the next module starts from.
-            before += 0 if stop == end or is_tail else units[-1].state
-            for unit in step.units[start:first]:
-                before += unit.auxiliary_feature + (unit.retained if is_tail else 0)
-            for i in range(stop - 1, first - 1, -1):
-                inside = sum(step.units[j].inside + step.units[j].state for j in range(first, i))
-                unit = step.units[i]
-                own = unit.by_layers if kept == 'layers' else unit.backward
-                peak = max(peak, before + inside + own + gradients)
-                gradients += step.units[i].gradients
-        if not step.updates_per_module:
-            alive += sum(unit.gradients for unit in units)
-        alive += sum(unit.retained for unit in units)
-        start = end
-    return peak
-
-
-def operations(step, first, stop):
-    return [op for unit in step.units[first:stop] for op in unit.operations]
-
-
-def made_again(step, first, stop, kept):
-    """Return the bytes of a group that its second run makes; it has what it passes on."""
-    units = step.units[first:stop]
-    return sum(unit.inside + unit.state for unit in units) - units[-1].state - kept
-
-
-def ways_to_run(step, first, stop):
-    """Yield (bytes kept or None, cost) of each way to run a group."""
-    if stop - first == 1:
-        yield None, 0
-    ops = operations(step, first, stop)
-    for keeps in product((True, False), repeat=len(ops)):
-        kept = sum(op.output_bytes for op, keep in zip(ops, keeps, strict=True) if keep)
-        flops = sum(op.flops for op, keep in zip(ops, keeps, strict=True) if not keep)
-        yield kept, flops + FLOPS_PER_BYTE * made_again(step, first, stop, kept)
-    if stop - first == 1 and step.units[first].by_layers:
-        made = PASSES * made_again(step, first, stop, 0)
-        yield 'layers', step.units[first].by_layers_flops + FLOPS_PER_BYTE * made
-
-
-def groupings(step, start, end):
-    for count in range(end - start):
-        for cuts in combinations(range(start + 1, end), count):
-            spans = list(pairwise((start, *cuts, end)))
-            if not any(step.units[i].ends_group for a, b in spans for i in range(a, b - 1)):
-                yield spans
+from tests.planning.by_hand import (
+    NUM_UNITS,
+    groupings,
+    made_again,
+    operations,
+    peak_by_hand,
+    random_step,
+    ways_to_run,
+)
 
 
 def cheapest_by_brute_force(step, num_modules, cap):

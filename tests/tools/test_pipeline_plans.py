@@ -5,11 +5,13 @@ import json
 import pytest
 
 from mmseg_infopro.config import objective
+from mmseg_infopro.config.build import build_end_to_end
 from mmseg_infopro.config.objective import objective_of, rounded
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.resolve import resolve
 from mmseg_infopro.config.step import dry_config_step, dry_config_steps
 from mmseg_infopro.local.settings import read_local_settings
+from mmseg_infopro.planning.borders import Borders
 from mmseg_infopro.planning.device import Device
 from mmseg_infopro.planning.objective import ShortestStage, SmallestPeak
 
@@ -29,7 +31,7 @@ def cfg(monkeypatch, config):
 def test_a_pipeline_is_planned_for_the_time_of_its_slowest_process(cfg):
     judged_by = objective_of(cfg, read_local_settings(cfg.model.local), cap=10**9)
     assert isinstance(judged_by, ShortestStage)
-    assert (judged_by.in_flight, judged_by.cap) == (3, 10**9)
+    assert (judged_by.borders, judged_by.cap) == (Borders(3), 10**9)
     cfg.model.local.placement = 'replicate'
     assert isinstance(objective_of(cfg, read_local_settings(cfg.model.local)), SmallestPeak)
 
@@ -60,10 +62,28 @@ def test_a_cap_is_that_of_each_process(cfg):
         resolve(cfg)
 
 
-def test_auto_plans_one_process(cfg):
+def test_each_process_recomputes_what_its_own_module_needs(cfg):
+    plain = resolve(cfg)
+    peaks = [step.peak.total for step in dry_config_steps(plain)]
+    fullest = peaks.index(max(peaks))
+    cap = int(0.9 * max(peaks))
+    assert min(peaks) < cap  # one of both processes needs no recomputing
+    cfg.model.local.pop('num_modules')
+    cfg.model.local.update(memory_cap=cap, memory_margin=0, recompute='auto')
+    resolved = resolve(cfg)
+    local = resolved.model.local
+    assert len(local.boundaries) == 1
+    assert all(step.peak.total <= cap for step in dry_config_steps(resolved))
+    names = [unit.name for unit in build_end_to_end(resolved).backbone.units()]
+    cut = names.index(local.boundaries[0])
+    recomputes = {names.index(g['end']) > cut for g in local.recompute if g['saved'] != 'all'}
+    assert recomputes == {bool(fullest)}
+
+
+def test_auto_without_a_cap_brings_the_fullest_process_down(cfg):
+    plain = dry_config_step(resolve(cfg)).peak.total
     cfg.model.local.recompute = 'auto'
-    with pytest.raises(ValueError, match="placement='pipeline' set local"):
-        resolve(cfg)
+    assert dry_config_step(resolve(cfg)).peak.total < plain
 
 
 IN_A_PIPELINE = '--cfg-options', 'model.local.placement=pipeline'
@@ -87,5 +107,6 @@ def test_fit_says_what_fits_each_process_and_how_to_start_all(cfg, run, config, 
     assert outcome.status == 0, outcome.err
     rows = json.loads((tmp_path / 'fit.json').read_text())
     (chosen,) = [row for row in rows if row['recommended']]
-    assert chosen['recompute'] == 'cheap'
+    assert not isinstance(chosen['recompute'], str)  # groups of each process's own
+    assert chosen['peak'] <= 0.95 * rows[0]['peak']
     assert 'tools/dist_train.sh tiny_fit.py 2' in outcome.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ..borders import Borders
 from .events import Task, run_tasks
 from .links import Link
 from .stages import Outcome, Stage, busy_share
@@ -51,32 +52,23 @@ def local_pipeline(
         f'local {len(stages)} x {num_replicas}',
         num_replicas * batch_size * (last - first) / (ends[1] - ends[0]),
         busy_share(spans, range(len(stages)), *ends),
-        stage_peaks(stages, in_flight),
+        stage_peaks(stages, Borders(in_flight)),
         spans,
     )
 
 
-def stage_peaks(stages: Sequence[Stage], in_flight: int) -> tuple[int, ...]:
-    """Return the peak of each process: its module, and borders on their way from it.
+def stage_peaks(stages: Sequence[Stage], borders: Borders) -> tuple[int, ...]:
+    """Return the peak of each process: its module, and the borders that it holds besides.
 
     Args:
         stages: One a process.
-        in_flight: As for :func:`local_pipeline`.
+        borders: How many there are.
     """
+    received = (0, *(stage.border_bytes for stage in stages[:-1]))
     return tuple(
-        stage.fixed_bytes + stage.peak_bytes + border_bytes_alive(stage.border_bytes, in_flight)
-        for stage in stages
+        stage.fixed_bytes + stage.peak_bytes + borders.alive(before, stage.border_bytes)
+        for before, stage in zip(received, stages, strict=True)
     )
-
-
-def border_bytes_alive(sent: int, in_flight: int) -> int:
-    """Return the bytes of borders that a process holds besides those that it trains on.
-
-    Args:
-        sent: Of one that it passes on; each waits until the next process has it.
-        in_flight: As for :func:`local_pipeline`.
-    """
-    return in_flight * sent
 
 
 def _tasks(

@@ -14,6 +14,7 @@ from ...config.fit_cap import measure_config
 from ...config.localize import localize
 from ...local.processes import BUCKET_CAP_MB
 from ...local.settings import check_num_modules, read_local_settings
+from ...planning.borders import Borders
 from ...planning.boundaries import module_peaks
 from ...planning.costs import StepBytes
 from ...planning.device import Device
@@ -145,7 +146,7 @@ class Scale:
             keeps_many: Whether activations of several batches wait, which should be few then.
         """
         tie = attrgetter('saved_bytes') if keeps_many else None
-        objective = ShortestStage(self.device, self.in_flight, tie=tie)
+        objective = ShortestStage(self.device, Borders(self.in_flight), tie=tie)
         boundaries = objective.plan(step, num_devices)
         if boundaries is None:
             raise ValueError(
