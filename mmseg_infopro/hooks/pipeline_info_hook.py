@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..parallel.module_parallel import ModuleParallel
 from ..parallel.stale_link import KINDS, StaleLink
 from ..upstream import tree_map_only
+from .stage_clock import COMPUTE, Seconds, StageClock, write_stage_times
 
 Values = dict[str, Any]
 
@@ -37,12 +39,17 @@ class PipelineInfoHook(RuntimeInfoHook):
         self._norms: dict[str, int] = {}
         self._intervals: list[int] = []
         self._said = False
-        self._busy: list[float] = []
+        self._clock = StageClock()
+        self._iteration = 0
+        self._since: int | None = None
+        self._said_shares = False
 
     def before_train(self, runner: Runner) -> None:
         """Keep one module."""
         super().before_train(runner)
-        self._steps, self._said, self._busy = [], False, []
+        self._steps, self._said = [], False
+        self._clock, self._since, self._said_shares = StageClock(), None, False
+        self._iteration = runner.iter
         self._intervals = [h.interval for h in runner.hooks if isinstance(h, LoggerHook)]
         averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         pipeline(runner).settle(runner.optim_wrapper, [average.module for average in averages])
@@ -51,10 +58,17 @@ class PipelineInfoHook(RuntimeInfoHook):
             average.avg_parameters = {name: tensors[name] for name in average.avg_parameters}
         self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
 
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note that the step begins."""
+        super().before_train_iter(runner, batch_idx, data_batch)
+        self._clock.begin(pipeline(runner).link.watch)
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Note what the step gave, and log where that is due."""
+        self._clock.end(pipeline(runner).link.watch)
+        self._iteration = runner.iter + 1
         self._steps.append(outputs or {})
         ends = self.end_of_epoch(runner.train_dataloader, batch_idx)
         due = any(self.every_n_inner_iters(batch_idx, interval) for interval in self._intervals)
@@ -91,9 +105,8 @@ class PipelineInfoHook(RuntimeInfoHook):
             for name, history in _norms(runner).items()
         }
         seconds = _noted(runner, 'data_time')
-        self._busy.append(sum(_noted(runner, 'time')) - sum(seconds) - model.link.watch.seconds)
-        busy = self._busy[-1] - self._busy[0]  # since the first log: first steps are no others
-        everyones = model.link.gather((steps, norms, seconds, busy))
+        spent = self._clock.since_first_log(sum(seconds))  # first steps are no others
+        everyones = model.link.gather((steps, norms, seconds, spent))
         self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
         if not everyones:
             return
@@ -106,12 +119,18 @@ class PipelineInfoHook(RuntimeInfoHook):
                     hub.update_scalar(name, value)
         self._norms = {name: len(h.data[0]) for name, h in _norms(runner).items()}
         self._say_loading(runner, [own[2] for own in everyones])
-        self._say_shares(runner, [own[3] for own in everyones])
+        self._note_times(runner, [own[3] for own in everyones])
 
-    def _say_shares(self, runner: Runner, busy: list[float]) -> None:
-        """Say, with the second log, which share of the time each module takes."""
+    def _note_times(self, runner: Runner, spent: list[Seconds]) -> None:
+        """Write what each process did since the first log; say once each module's share of it."""
+        self._since = self._iteration if self._since is None else self._since
+        busy = [seconds[COMPUTE] for seconds in spent]
         # A GPU waits without its process.
-        if len(self._busy) == 2 and get_device() == 'cpu' and min(busy) > 0:
+        if get_device() != 'cpu' or min(busy) <= 0:
+            return
+        write_stage_times(Path(runner.log_dir), (self._since, self._iteration), spent)
+        if not self._said_shares:
+            self._said_shares = True
             shares = ', '.join(f'{value / sum(busy):.1%}' for value in busy)
             runner.logger.info(f'measured shares of the time, by local module: {shares}')
 

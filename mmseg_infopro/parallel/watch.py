@@ -49,6 +49,7 @@ class Watch:
 
     Attributes:
         seconds: That this process has waited up to now; for a GPU only its stream waits.
+        sending: What of them it waited for the process behind, to take what is on its way there.
     """
 
     def __init__(self, store: Any, modules: Sequence[int], rank: int, timeout: float) -> None:
@@ -56,7 +57,7 @@ class Watch:
         self._modules = modules
         self._rank = rank
         self.timeout = timeout
-        self.seconds = 0.0
+        self.seconds = self.sending = 0.0
         self._state = BETWEEN
         self._note(BETWEEN)
 
@@ -84,7 +85,9 @@ class Watch:
             yield
         except RuntimeError as error:
             raise self._lost(peer, error) from error
-        self.seconds += monotonic() - begin
+        waited = monotonic() - begin
+        self.seconds += waited
+        self.sending += waited if peer is not None and peer > self._rank else 0.0
         self._note(self._state)
 
     def _note(self, peer: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..config.read import read_config
+from ..hooks.stage_clock import STAGE_TIMES
 
 COUNTED = ('step', 'loss', 'time', 'mIoU', 'memory')
 CLASS_ROW = re.compile(r'^\|\s*(.+?)\s*\|\s*([\d.]+|nan)\s*\|\s*([\d.]+|nan)\s*\|$')
@@ -28,6 +30,8 @@ class RunFiles:
         class_ious: Per cent by class, of the last evaluation; empty if none was logged.
         pictures: Of the last validation that was drawn.
         checkpoints: Their names.
+        stage_times: What each process of a pipeline did, see :func:`write_stage_times`, of the
+            last run that noted it; None where none did.
     """
 
     work_dir: Path
@@ -37,6 +41,7 @@ class RunFiles:
     class_ious: dict[str, float]
     pictures: tuple[Path, ...]
     checkpoints: tuple[str, ...]
+    stage_times: Mapping[str, Any] | None = None
 
 
 def read_run(work_dir: Path) -> RunFiles:
@@ -77,6 +82,7 @@ def read_run(work_dir: Path) -> RunFiles:
         _class_ious(work_dir),
         _last_pictures(work_dir),
         tuple(path.name for path in sorted(work_dir.glob('*.pth'), key=_iteration)),
+        _stage_times(work_dir),
     )
 
 
@@ -114,6 +120,21 @@ def _class_ious(work_dir: Path) -> dict[str, float]:
         if ious:
             return ious
     return {}
+
+
+def _stage_times(work_dir: Path) -> Mapping[str, Any] | None:
+    """Return what the last pipeline has noted.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    for file in sorted(work_dir.glob(f'*/{STAGE_TIMES}'), reverse=True):
+        try:
+            found: Mapping[str, Any] = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise ValueError(f'{file} is not what a run writes: {error}') from error
+        return found
+    return None
 
 
 def _last_pictures(work_dir: Path) -> tuple[Path, ...]:

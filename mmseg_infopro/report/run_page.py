@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -46,6 +46,15 @@ def as_table(rows: Mapping[str, str]) -> str:
         f'<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
     )
     return f'<table>{"".join(cells)}</table>'
+
+
+def as_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first row is its header."""
+    header, *body = (
+        ''.join(f'<{kind}>{escape(cell)}</{kind}>' for cell in row)
+        for kind, row in zip(['th', *['td'] * (len(rows) - 1)], rows, strict=True)
+    )
+    return f'<table>{"".join(f"<tr>{cells}</tr>" for cells in [header, *body])}</table>'
 
 
 def as_note(text: str) -> str:

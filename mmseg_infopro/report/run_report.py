@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from ..config.build import build_model
 from ..config.pretrained import without_pretrained
-from ..config.step import dry_config_step, step_shape
+from ..config.step import dry_config_step, dry_config_steps, step_shape
 from ..hooks import MemoryHook
 from ..measure.peaks import DryStep
 from ..measure.sizes import format_bytes, parse_bytes
@@ -22,7 +24,8 @@ from .run_figures import (
     score_figure,
 )
 from .run_files import RunFiles
-from .run_page import as_code, as_note, as_table, embedded, page
+from .run_page import as_code, as_note, as_rows, as_table, embedded, page
+from .stage_shares import predicted_shares, share_rows, time_figure
 from .timeline import timeline_figure
 
 
@@ -55,16 +58,42 @@ def run_report(run: RunFiles, advance: Callable[[], None] = lambda: None) -> str
     sections['Memory of one training step'] = embedded(
         timeline_figure(steps, cap=memory_cap(run)), 'bytes alive over a training step'
     ) + as_note('Predicted by dry steps on fake tensors, not measured.')
-    parts = module_parts(model, step)
+    parts = module_parts(model, dry_config_steps(run.cfg) if is_pipeline(run.cfg) else [step])
     if len(parts) > 1:
         sections['Partition'] = embedded(
             partition_figure(parts), 'the units of the network by local module'
         ) + as_note('For each local module: its parameters, and the peak while it runs.')
+    if is_pipeline(run.cfg):
+        sections['Time of each process'] = times_of_processes(run)
     sections['Predictions and reconstructions'] = ''.join(
         embedded(file, 'validation images') for file in run.pictures
     ) or as_note('None were drawn: infopro train --pictures 3 draws them at validations.')
     sections['Config'] = as_code(run.cfg.pretty_text)
     return page(f'{run.work_dir.resolve().name}: {Path(run.cfg.filename).stem}', sections)
+
+
+def is_pipeline(cfg: Config) -> bool:
+    """Say whether a run trained one local module in each process."""
+    local = cfg.model.get('local') or {}
+    return local.get('placement') == 'pipeline' and bool(local.get('boundaries'))
+
+
+def times_of_processes(run: RunFiles) -> str:
+    """Return what each process of a pipeline did with its time."""
+    predicted, times = predicted_shares(run.cfg), run.stage_times
+    if times is not None and len(times['processes']) != len(predicted):
+        times = None  # of another partition, before a resume
+    note = 'Predicted: from FLOPs and bytes of dry steps, at speeds of this machine. '
+    if times is None:
+        note += 'Nothing was measured: that takes two logs, and processes on CPUs.'
+    else:
+        first, last = times['iterations']
+        note += (
+            f'Measured from iteration {first} to {last}. Process k trains local module k. What it '
+            'waits for its data is what mmengine logs as data_time, checkpoints included.'
+        )
+    figure = embedded(time_figure(predicted, times), 'what each process did with its time')
+    return figure + as_rows(share_rows(predicted, times)) + as_note(note)
 
 
 def summary(run: RunFiles, step: DryStep, plain: DryStep) -> dict[str, str]:
@@ -94,9 +123,15 @@ def summary(run: RunFiles, step: DryStep, plain: DryStep) -> dict[str, str]:
     return rows
 
 
-def module_parts(model: Any, step: DryStep) -> list[ModulePart]:
-    """Return the local modules of a model with what they consist of; one where it is not cut."""
-    boundaries, peaks = model_boundaries(model), step.module_peaks()
+def module_parts(model: Any, steps: Sequence[DryStep]) -> list[ModulePart]:
+    """Return the local modules of a model with what they consist of; one where it is not cut.
+
+    Args:
+        model: The segmentor.
+        steps: That of all modules, or one of each process.
+    """
+    boundaries = model_boundaries(model)
+    peaks = {index: peak for step in steps for index, peak in step.module_peaks().items()}
     names = [unit.name for unit in model.backbone.units()] if boundaries else []
     parts = []
     for index in range(len(boundaries) + 1 if boundaries else 0):

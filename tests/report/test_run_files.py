@@ -76,3 +76,18 @@ def test_the_config_of_a_later_evaluation_is_not_the_runs(work_dir):
     log(work_dir, '20260101_000000', [iteration(2, 5.0)])
     (work_dir / 'test_config.py').write_text("model = dict(type='SegTTAModel')\n")
     assert read_run(work_dir).cfg.model.type == 'EncoderDecoder'
+
+
+def test_the_last_times_of_processes_count(work_dir):
+    written = {}
+    for number, name in enumerate(('20260101_000000', '20260101_000001')):
+        log(work_dir, name, [iteration(2, 5.0)])
+        written[name] = dict(iterations=[number, 9], processes=[])
+        (work_dir / name / 'stage_times.json').write_text(json.dumps(written[name]))
+    log(work_dir, '20260101_000002', [iteration(4, 4.0)])  # by one process
+    assert read_run(work_dir).stage_times == written['20260101_000001']
+
+
+def test_a_run_of_one_process_has_no_times_of_processes(work_dir):
+    log(work_dir, '20260101_000000', [iteration(2, 5.0)])
+    assert read_run(work_dir).stage_times is None
