@@ -14,6 +14,8 @@ from mmseg_infopro.config.edit import override_step
 from mmseg_infopro.config.pretrained import without_pretrained
 from mmseg_infopro.config.read import read_config
 from mmseg_infopro.config.step import step_shape
+from mmseg_infopro.local.prediction import predict_module
+from mmseg_infopro.parallel.prediction import predict_part
 from mmseg_infopro.planning.batch import training_batch
 from mmseg_infopro.report.coverage import installed_configs
 from tests.models import KeepGradients, disable_logging, gradients
@@ -111,3 +113,29 @@ def test_a_family_trains_in_two_local_modules(family):
     for index in range(2):
         own = {n for n, p in model.module_parameters(index).items() if p.requires_grad}
         assert len(own & reached.keys()) > 0.9 * len(own)
+    check_prediction(model.eval(), training_batch(step_shape(cfg)))
+
+
+class Before:
+    """In place of a link: runs all modules before the last one on this process."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def receive(self, own, backbone):
+        for index in range(len(self.model.boundaries)):
+            own = predict_module(self.model, index, own)
+        return own
+
+
+def check_prediction(model, data):
+    """Module by module a prediction is the plain one, bit for bit."""
+    batch = model.data_preprocessor(deepcopy(data), False)
+    sizes = [batch['inputs'].shape[2:]] * len(batch['data_samples'])
+    for sample, size in zip(data['data_samples'], sizes, strict=True):
+        sample.set_metainfo(dict(img_shape=tuple(size), ori_shape=tuple(size)))
+    with torch.no_grad():
+        wanted = model.val_step(deepcopy(data))
+        found = predict_part(model, len(model.boundaries), Before(model), deepcopy(data))
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one.seg_logits.data, other.seg_logits.data)

@@ -10,11 +10,10 @@ from mmengine.device import get_device
 from mmengine.hooks import EMAHook, LoggerHook, RuntimeInfoHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from torch import Tensor
 
 from ..parallel.module_parallel import ModuleParallel
 from ..parallel.stale_link import KINDS, StaleLink
-from ..upstream import tree_map_only
+from .pipeline_evaluation import check_draws_nothing, on_cpu, spread_evaluation
 from .stage_clock import COMPUTE, Seconds, StageClock, write_stage_times
 
 Values = dict[str, Any]
@@ -29,7 +28,8 @@ class PipelineInfoHook(RuntimeInfoHook):
     pipeline gets those of every step since, under the names that one process logs, their sum as
     ``loss``. Between these nothing waits.
 
-    A validation predicts with all weights on every process, on images of its own.
+    In a validation or test each process of a pipeline runs its own module, and the last one
+    predicts.
     """
 
     priority = 'HIGHEST'  # before whatever reads what is logged, or saves
@@ -45,8 +45,13 @@ class PipelineInfoHook(RuntimeInfoHook):
         self._said_shares = False
 
     def before_train(self, runner: Runner) -> None:
-        """Keep one module."""
+        """Keep one module.
+
+        Raises:
+            ValueError: A hook draws predictions, or the update needs all modules.
+        """
         super().before_train(runner)
+        check_draws_nothing(runner)
         self._steps, self._said = [], False
         self._clock, self._since, self._said_shares = StageClock(), None, False
         self._iteration = runner.iter
@@ -88,11 +93,22 @@ class PipelineInfoHook(RuntimeInfoHook):
         """Log what has been noted: a checkpoint may be saved with the validation."""
         super().before_val(runner)
         self.log_steps(runner)
+        spread_evaluation(runner.val_loop, pipeline(runner))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Give the weights of others back, before averages are."""
-        pipeline(runner).release_modules()
+        """Bring to its end what is on its way, before averages are given back."""
+        pipeline(runner).end_predictions()
         super().after_val_epoch(runner, metrics)
+
+    def before_test(self, runner: Runner) -> None:
+        """Let the loop evaluate a pipeline."""
+        super().before_test(runner)
+        spread_evaluation(runner.test_loop, pipeline(runner))
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Bring to its end what is on its way, before averages are given back."""
+        pipeline(runner).end_predictions()
+        super().after_test_epoch(runner, metrics)
 
     def log_steps(self, runner: Runner) -> None:
         """Bring the noted values of all modules together (collective within a pipeline)."""
@@ -176,8 +192,3 @@ def pipeline(runner: Runner) -> ModuleParallel:
 def _norms(runner: Runner) -> dict[str, Any]:
     scalars = runner.message_hub.log_scalars
     return {name: history for name, history in scalars.items() if name.endswith('grad_norm')}
-
-
-def on_cpu(value: Any) -> Any:
-    """Return a nest with its tensors on the CPU, cut off their graphs."""
-    return tree_map_only(Tensor, lambda tensor: tensor.detach().cpu(), value)

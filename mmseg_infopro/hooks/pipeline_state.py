@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 from ..local.module import module_paths
 from ..local.update import scaled_modules
 from ..parallel.module_parallel import ModuleParallel
-from .pipeline_info_hook import PipelineInfoHook, on_cpu
+from .pipeline_evaluation import on_cpu
+from .pipeline_info_hook import PipelineInfoHook
 
 States = Mapping[str, Any]
 
@@ -32,7 +33,6 @@ def whole_state(runner: Runner) -> Iterator[None]:
     for hook in runner.hooks:
         if isinstance(hook, PipelineInfoHook):
             hook.log_steps(runner)
-    model.release_modules()
     averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
     models = [model.module, *averages]
     paths = module_paths(model.module, model.index)

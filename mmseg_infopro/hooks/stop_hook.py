@@ -76,7 +76,7 @@ class StopHook(Hook):
         self.agreed = self._ask()
         if self.agreed:
             if isinstance(runner.model, ModuleParallel):
-                runner.model.release_modules()
+                runner.model.end_predictions()
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):  # it lent the model its averages
                     hook.after_val_epoch(runner)

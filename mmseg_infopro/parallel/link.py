@@ -111,6 +111,13 @@ class Link:
             )
         return everyones if is_first else []
 
+    def share(self, value: Any) -> Any:
+        """Return the value of the first process of the pipeline on all of them."""
+        shared = [value]
+        with self.watch.waiting():
+            dist.broadcast_object_list(shared, self.ranks[0], group=self.control)
+        return shared[0]
+
     def flatten(self, leaves: list[Tensor]) -> list[Tensor]:
         """Return tensors as they travel: contiguous, in the type on the wire."""
         return [Slot.of(leaf).flat(leaf).to(self._on_wire(leaf.dtype)) for leaf in leaves]

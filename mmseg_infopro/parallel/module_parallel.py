@@ -17,11 +17,11 @@ from ..local.clock import current_iteration
 from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
 from ..upstream import job_store
 from .agreement import on_all_processes
-from .border_format import Slot
 from .link import Link
 from .local_data_parallel import LocalDataParallel
 from .pipeline_checks import check_optimizer, check_spreads, check_world
-from .placing import keep_modules, keep_state, module_tensors, set_tensor
+from .placing import keep_modules, keep_state, module_tensors
+from .prediction import predict_part
 from .rows import control_group, synchronize_norms
 from .stage import Stage
 from .stale_link import StaleLink
@@ -38,8 +38,8 @@ class ModuleParallel(LocalDataParallel):
     same: each process loads them. Gradients are averaged over the processes with the same module.
 
     When training begins, the tensors of all other modules go to meta, and with them what the
-    optimizer kept for them. For a prediction every process gets all weights; they go with the next
-    :meth:`release_modules`.
+    optimizer kept for them. For a prediction each process runs its own module too, on the row's
+    images, and the last one of the row predicts.
 
     Args:
         module: An :class:`InfoProEncoderDecoder` with K > 1 modules, on its device.
@@ -75,16 +75,19 @@ class ModuleParallel(LocalDataParallel):
         synchronize_norms(module, mesh.get_group('dp'))
         self.index: int = mesh.get_local_rank('pp')
         self.replica: int = mesh.get_local_rank('dp')
-        self._pipeline: dist.ProcessGroup = mesh.get_group('pp')
-        self.ranks: list[int] = dist.get_process_group_ranks(self._pipeline)
+        self.ranks: list[int] = dist.get_process_group_ranks(mesh.get_group('pp'))
         modules = [rank % num_modules for rank in range(dist.get_world_size())]
         stale = dict(store=job_store(), staleness=staleness, reuse=reuse or staleness + 1)
-        self.link = (StaleLink if staleness else Link)(
+        self._neighbours = (
             self.ranks,
             self.index,
-            self._pipeline,
+            mesh.get_group('pp'),
             control_group(mesh.mesh.tolist(), timeout),
             Watch(job_store(), modules, dist.get_rank(), timeout),
+        )
+        self._in_flight = in_flight
+        self.link = (StaleLink if staleness else Link)(
+            *self._neighbours,
             in_flight,
             getattr(torch, border_dtype) if border_dtype else None,
             **(stale if staleness else {}),
@@ -93,7 +96,7 @@ class ModuleParallel(LocalDataParallel):
         self.staleness = staleness
         self._values: dict[str, Tensor] = {}
         self.is_settled = False
-        self._lent: dict[str, Tensor] = {}
+        self._predictions: Link | None = None
 
     def settle(self, optim_wrapper: OptimWrapper, copies: Iterable[nn.Module] = ()) -> None:
         """Keep this process's module, and drop all others (collective).
@@ -121,7 +124,7 @@ class ModuleParallel(LocalDataParallel):
         """
         if not self.is_settled:
             self.settle(optim_wrapper)
-        self.release_modules()
+        self.end_predictions()
         with self.link.watch.step():
             chosen = self.link.choose(current_iteration(), data)
             if chosen is not None:
@@ -129,24 +132,41 @@ class ModuleParallel(LocalDataParallel):
         return dict(self._values)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Predict; training goes through :meth:`train_step` alone."""
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                'a pipeline of local modules trains through train_step only: no process has the '
-                "graph of the whole model; local.placement='replicate' has it"
-            )
-        self.gather_modules()
-        return super().forward(*args, **kwargs)
+        """Raise: no process has the whole model."""
+        raise RuntimeError(
+            'a pipeline of local modules trains through train_step and predicts through val_step '
+            "and test_step only: no process has the whole model; local.placement='replicate' has it"
+        )
 
+    @torch.no_grad()
     def val_step(self, data: Any) -> list:
-        """Predict this process's own images."""
-        self.gather_modules()
-        return super().val_step(data)
+        """Predict the images that all of the row have loaded (collective within the row).
+
+        Until :meth:`end_predictions` the process before may be further.
+
+        Returns:
+            The samples; the last process's have predictions.
+        """
+        if self._predictions is None:
+            self.link.finish()
+            self._predictions = Link(*self._neighbours, self._in_flight)
+        with self.link.watch.step():
+            return predict_part(self.module, self.index, self._predictions, data)
 
     def test_step(self, data: Any) -> list:
-        """Predict this process's own images."""
-        self.gather_modules()
-        return super().test_step(data)
+        """Predict as :meth:`val_step`."""
+        return self.val_step(data)
+
+    def end_predictions(self) -> None:
+        """Wait until the process behind has got all that it needs for its predictions."""
+        if self._predictions is not None:
+            self._predictions.finish()
+            self._predictions = None
+
+    @property
+    def is_tail(self) -> bool:
+        """Whether this process has the last module, and so makes the predictions."""
+        return self.index == len(self.ranks) - 1
 
     def meet(self) -> None:
         """Wait until all processes of the row are here (collective within the row).
@@ -155,30 +175,6 @@ class ModuleParallel(LocalDataParallel):
             LostProcessError: One does not come in time.
         """
         self.link.meet()
-
-    @torch.no_grad()
-    def gather_modules(self) -> None:
-        """Get the weights and buffers of all modules, once (collective within the row)."""
-        if not self.is_settled or self._lent:
-            return
-        self.link.finish()
-        for index in range(len(self.ranks)):
-            for name, tensor in module_tensors(self.module, index).items():
-                if index != self.index:
-                    self._lent[name], tensor = tensor, torch.empty_like(tensor, device=get_device())
-                    is_parameter = isinstance(self._lent[name], nn.Parameter)
-                    tensor = tensor.detach()
-                    own = nn.Parameter(tensor, requires_grad=False) if is_parameter else tensor
-                    set_tensor(self.module, name, own)
-                memory = Slot.of(tensor).flat(tensor)
-                with self.link.watch.waiting():
-                    dist.broadcast(memory, self.ranks[index], group=self._pipeline)
-
-    def release_modules(self) -> None:
-        """Drop what :meth:`gather_modules` got."""
-        for name, tensor in self._lent.items():
-            set_tensor(self.module, name, tensor)
-        self._lent = {}
 
     def own_names(self) -> list[str]:
         """Return the names of the parameters and buffers of this process's module."""

@@ -21,6 +21,7 @@ from .pipeline_checks import (
 )
 
 SAMPLERS = ('InfiniteSampler', 'StreamSampler')
+EVALUATION_SAMPLERS = ('DefaultSampler', 'RowSampler')
 SCALED = ('AmpOptimWrapper', 'LocalAmpOptimWrapper')
 
 
@@ -74,6 +75,7 @@ def check_pipeline_config(cfg: Config) -> None:
     check_accumulation(settings.staleness, wrapper.get('accumulative_counts', 1))
     _check_update(cfg, settings.norm_per_module, settings.update_per_module)
     _check_loading(cfg)
+    _check_validation(cfg)
 
 
 def _check_equal(cfg: Config) -> None:
@@ -114,6 +116,29 @@ def _check_loading(cfg: Config) -> None:
         )
 
 
+def _check_validation(cfg: Config) -> None:
+    loader = cfg.get('val_dataloader')
+    if not loader:
+        return
+    sampler, loop = type_name(loader.get('sampler') or {}), type_name(cfg.get('val_cfg') or {})
+    if loader.get('batch_sampler') is not None or sampler not in EVALUATION_SAMPLERS:
+        raise ValueError(
+            f"{PIPELINE} needs val_dataloader.sampler.type='DefaultSampler', which can give the "
+            'processes of a pipeline the same images, without a batch_sampler; got '
+            f'{sampler or None!r}'
+        )
+    if loop not in ('None', 'ValLoop'):
+        raise ValueError(
+            f"{PIPELINE} needs val_cfg.type='ValLoop', whose evaluator it can feed from the "
+            f'last process of a pipeline, got {loop!r}'
+        )
+
+
+def _evaluation_loaders(cfg: Config) -> list[Any]:
+    loaders = [cfg.get(f'{split}_dataloader') or {} for split in ('val', 'test')]
+    return [loader for loader in loaders if loader.get('sampler')]
+
+
 def load_same_samples(cfg: Config) -> None:
     """Let all processes of a pipeline load the same samples, in place.
 
@@ -133,6 +158,10 @@ def load_same_samples(cfg: Config) -> None:
         changed.append('SeededDataset')
         loader.dataset = ConfigDict(type='SeededDataset', dataset=loader.dataset)
     loader.sampler.processes_per_sample = len(cfg.model.local.boundaries) + 1
+    for evaluated in _evaluation_loaders(cfg):
+        if type_name(evaluated.sampler) in EVALUATION_SAMPLERS:
+            evaluated.sampler.type = 'RowSampler'
+            evaluated.sampler.processes_per_sample = loader.sampler.processes_per_sample
     if changed:
         print_log(
             f'the processes of a pipeline load the same samples, by {" and ".join(changed)}: '
@@ -145,6 +174,10 @@ def forget_pipeline(cfg: Config) -> None:
     """Take out of a config, in place, what makes its runs pipelines, but for the placement."""
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
     sampler.pop('processes_per_sample', None)
+    for loader in _evaluation_loaders(cfg):
+        if type_name(loader.sampler) == 'RowSampler':
+            loader.sampler.type = 'DefaultSampler'
+            loader.sampler.pop('processes_per_sample', None)
     if type_name(cfg.get('model_wrapper_cfg') or {}) == 'ModuleParallel':
         cfg.pop('model_wrapper_cfg')
     hooks = cfg.get('default_hooks') or {}

@@ -174,12 +174,37 @@ def results(model: Any, optim_wrapper: Any, logs: list[dict[str, Tensor]]) -> di
     )
 
 
+WINDOWS = dict(mode='slide', crop_size=(32, 32), stride=(16, 24))
+
+
+def predictions(model: Any, segmentor: Any) -> list[Tensor | None]:
+    """Return the logits of images of several sizes, whole and by windows.
+
+    Args:
+        model: A segmentor, or a wrapper of it; a process of a pipeline may have none of them.
+        segmentor: The same, unwrapped.
+    """
+    model.eval()
+    found: list[Tensor | None] = []
+    for test_cfg in (dict(mode='whole'), WINDOWS):
+        segmentor.test_cfg = ConfigDict(test_cfg)
+        for number, size in enumerate((32, 48, 48)):
+            for sample in model.val_step(batch(size, 1 + number, seed=number)):
+                logits = sample.get('seg_logits')
+                found.append(None if logits is None else logits.data)
+    model.train()
+    return found
+
+
 def of_one_process(name: str, num_modules: int, steps: int) -> dict[str, Any]:
     """Return the results of a case on this process."""
     case = CASES[name]
     model = case.model(num_modules)
     optim_wrapper = case.optim_wrapper(model)
-    return results(model, optim_wrapper, take_steps(model, optim_wrapper, case, steps))
+    logs = take_steps(model, optim_wrapper, case, steps)
+    predicted = predictions(model, model)
+    logs += take_steps(model, optim_wrapper, case, 1)
+    return results(model, optim_wrapper, logs) | dict(predicted=predicted)
 
 
 def of_pipeline(
@@ -190,8 +215,10 @@ def of_pipeline(
     wrapper = ModuleParallel(case.model(num_modules), timeout=60, **kwargs)
     optim_wrapper = case.optim_wrapper(wrapper.module)
     logs = take_steps(wrapper, optim_wrapper, case, steps, rank=wrapper.replica)
+    predicted = predictions(wrapper, wrapper.module)
+    logs += take_steps(wrapper, optim_wrapper, case, 1, rank=wrapper.replica)
     wrapper.link.finish()
-    return results(wrapper.module, optim_wrapper, logs)
+    return results(wrapper.module, optim_wrapper, logs) | dict(predicted=predicted)
 
 
 def steps_ahead(rank: int, in_flight: int, steps: int = 8) -> int:
@@ -224,4 +251,5 @@ def of_replicas(rank: int, name: str, num_modules: int, steps: int, group: Any) 
     wrapper = LocalDataParallel(case.model(num_modules), process_group=group)
     optim_wrapper = case.optim_wrapper(wrapper.module)
     logs = take_steps(wrapper, optim_wrapper, case, steps, rank=rank)
+    logs += take_steps(wrapper, optim_wrapper, case, 1, rank=rank)
     return results(wrapper.module, optim_wrapper, logs)

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.evaluator import Evaluator
+from mmseg.evaluation import IoUMetric
 
+from mmseg_infopro.datasets import RowSampler
+from mmseg_infopro.hooks.pipeline_evaluation import PipelineEvaluator
 from mmseg_infopro.parallel import ModuleParallel
-from tests.models import batch
+from tests.models import NUM_CLASSES, batch
 from tests.parallel.pipelines import (
     CASES,
     of_one_process,
@@ -46,26 +50,47 @@ def two_by_two(rank: int, steps: int) -> dict[str, Any]:
         '2 x 2': of_pipeline(rank, 'resnet', 2, steps),
         'replicas': of_replicas(rank % 2, 'resnet', 2, steps, groups[rank // 2]),
         'rounded': of_pipeline(rank, 'swin', 2, steps, border_dtype='bfloat16'),
-        'prediction': predict(rank),
+        'evaluation': evaluate(rank),
     }
 
 
-def predict(rank: int) -> dict[str, Any]:
-    """Predict in the middle of training, and train on."""
+def evaluate(rank: int) -> dict[str, Any]:
+    """Evaluate five images by two pipelines, in the middle of training."""
     case = CASES['resnet']
     wrapper = ModuleParallel(case.model(2), timeout=60)
     optim_wrapper = case.optim_wrapper(wrapper.module)
-    take_steps(wrapper, optim_wrapper, case, 2, rank=wrapper.replica)
+    take_steps(wrapper, optim_wrapper, case, 1)
     num_bytes = [held(wrapper)]
     wrapper.eval()
-    (predicted,) = wrapper.val_step(batch(batch_size=1, seed=rank))
-    weights = {name: value.clone() for name, value in wrapper.module.state_dict().items()}
-    num_bytes.append(held(wrapper))
-    wrapper.train()
-    take_steps(wrapper, optim_wrapper, case, 1, rank=wrapper.replica)
-    wrapper.link.finish()
-    num_bytes.append(held(wrapper))
-    return dict(logits=predicted.seg_logits.data, weights=weights, num_bytes=num_bytes)
+    evaluator = PipelineEvaluator(iou_evaluator(), wrapper)
+    for index in RowSampler(range(NUM_IMAGES), shuffle=False, processes_per_sample=2):
+        evaluator.process(wrapper.val_step(image(index)))
+        num_bytes.append(held(wrapper))
+    metrics = evaluator.evaluate(NUM_IMAGES)
+    wrapper.end_predictions()
+    weights = {k: v for k, v in wrapper.module.state_dict().items() if not v.is_meta}
+    return dict(metrics=metrics, weights=weights, num_bytes=num_bytes)
+
+
+NUM_IMAGES = 5
+
+
+def iou_evaluator() -> Evaluator:
+    evaluator = Evaluator(Noting(iou_metrics=['mIoU', 'mFscore']))
+    evaluator.dataset_meta = dict(classes=[str(number) for number in range(NUM_CLASSES)])
+    return evaluator
+
+
+class Noting(IoUMetric):
+    """Whose metrics also tell the order of the images."""
+
+    def compute_metrics(self, results: list) -> dict[str, Any]:
+        labels = [[int(number) for number in counts[3]] for counts in results]
+        return {**super().compute_metrics(results), 'labels': labels}
+
+
+def image(index: int) -> dict[str, Any]:
+    return batch((32, 48)[index % 2], batch_size=1, seed=index)
 
 
 def held(wrapper: ModuleParallel) -> int:
@@ -86,6 +111,8 @@ def same(one: Any, other: Any) -> bool:
         return torch.equal(one, other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
     return one == other
 
 
@@ -102,6 +129,9 @@ def check_same(name: str, num_modules: int, parts: list[dict[str, Any]], steps: 
     assert not different
     assert sum(len(part['optimizer']) for part in parts) == len(state)
     assert same(dict(sorted(state.items())), dict(sorted(expected['optimizer'].items())))
+    *early, last = [part['predicted'] for part in parts]
+    assert same(last, expected['predicted'])
+    assert all(logits is None for own in early for logits in own)
     for step, log in enumerate(expected['logs']):
         own = [part['logs'][step] for part in parts]
         total = torch.stack([values.pop('loss') for values in own]).sum()
@@ -121,7 +151,7 @@ def test_all_is_as_on_one_process(trained: tuple[int, list[Any]]) -> None:
     if num_modules == 4:
         check_replicas(parts)
         check_rounded(parts)
-        check_predictions(parts)
+        check_evaluation(parts)
 
 
 def check_replicas(parts: list[Any]) -> None:
@@ -151,20 +181,21 @@ def check_rounded(parts: list[Any]) -> None:
     torch.testing.assert_close(first[1][name], wanted[name], rtol=1e-2, atol=0)
 
 
-def check_predictions(parts: list[Any]) -> None:
-    """Each process predicts its own image, with the weights of all modules."""
-    for rank, part in enumerate(parts):
-        found = part['prediction']
-        model = CASES['resnet'].model(2).eval()
-        model.load_state_dict(found['weights'])
-        (wanted,) = model.val_step(batch(batch_size=1, seed=rank))
-        assert torch.equal(found['logits'], wanted.seg_logits.data)
-        before, during, after = found['num_bytes']
-        assert before == after < during
-        whole = sum(value.nbytes for value in [*model.parameters(), *model.buffers()])
-        assert during == whole
-    parameters = [part['prediction']['num_bytes'][0] for part in parts[:2]]
-    assert whole <= sum(parameters) < whole + 1000  # what is of no module, as means of images
+def check_evaluation(parts: list[Any]) -> None:
+    """All processes get the metrics of one process, and none gets other modules' weights."""
+    found = [part['evaluation'] for part in parts]
+    model = CASES['resnet'].model(2).eval()
+    model.load_state_dict(found[0]['weights'] | found[1]['weights'])
+    evaluator = iou_evaluator()
+    for index in range(NUM_IMAGES):
+        evaluator.process(model.val_step(image(index)))
+    wanted = evaluator.evaluate(NUM_IMAGES)
+    assert len(wanted['labels']) == NUM_IMAGES
+    assert all(part['metrics'] == wanted for part in found)
+    assert all(len(set(part['num_bytes'])) == 1 for part in found)
+    whole = sum(value.nbytes for value in [*model.parameters(), *model.buffers()])
+    # What is of no module, as means of images, is everywhere.
+    assert whole <= sum(part['num_bytes'][0] for part in found[:2]) < whole + 1000
 
 
 @pytest.mark.campaign

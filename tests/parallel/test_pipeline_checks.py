@@ -27,6 +27,8 @@ CONFIG: dict[str, Any] = dict(
     launcher='pytorch',
     optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1)),
     train_dataloader=dict(sampler=dict(type='InfiniteSampler'), dataset=dict(type='Any')),
+    val_dataloader=dict(sampler=dict(type='DefaultSampler', shuffle=False)),
+    val_cfg=dict(type='ValLoop'),
 )
 
 
@@ -155,6 +157,9 @@ def test_updates_of_one_module_are_not_refused() -> None:
         ({'auto_scale_lr': dict(enable=True)}, 'auto_scale_lr counts every process'),
         ({'train_dataloader.sampler.type': 'DefaultSampler'}, "got 'DefaultSampler'"),
         ({'train_dataloader.batch_sampler': dict(type='BatchSampler')}, 'without a batch_sampler'),
+        ({'val_dataloader.sampler.type': 'InfiniteSampler'}, "got 'InfiniteSampler'"),
+        ({'val_dataloader.batch_sampler': dict(type='BatchSampler')}, 'without a batch_sampler'),
+        ({'val_cfg.type': 'MultiValLoop'}, "needs val_cfg.type='ValLoop'.* got 'MultiValLoop'"),
     ],
 )
 def test_configs_are_refused_before_anything_is_planned(
@@ -196,8 +201,11 @@ def test_all_processes_of_a_pipeline_load_the_same() -> None:
     loader = cfg.train_dataloader
     assert loader.sampler == dict(type='StreamSampler', processes_per_sample=3)
     assert loader.dataset == dict(type='SeededDataset', dataset=dict(type='Any'))
+    rows = dict(type='RowSampler', shuffle=False, processes_per_sample=3)
+    assert cfg.val_dataloader.sampler == rows
     load_same_samples(cfg)
     assert loader.dataset.dataset == dict(type='Any')
+    assert cfg.val_dataloader.sampler == rows
     cfg = Config(CONFIG)
     cfg.model.local.placement = 'replicate'
     load_same_samples(cfg)
@@ -217,5 +225,6 @@ def test_the_config_that_a_pipeline_has_dumped_runs_anywhere() -> None:
     choose_model_wrapper(cfg, 'pytorch')
     use_own_hooks(cfg)
     assert cfg.train_dataloader.sampler == dict(type='StreamSampler')
+    assert cfg.val_dataloader == CONFIG['val_dataloader']
     assert cfg.model_wrapper_cfg == dict(type='LocalDataParallel')
     assert cfg.default_hooks.runtime_info.type == 'RuntimeInfoHook'
