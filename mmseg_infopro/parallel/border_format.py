@@ -21,11 +21,13 @@ class Slot:
         shape: Its size.
         order: Its dimensions, the one with the largest stride first.
         dtype: Of its numbers.
+        strides: Its own, also those of dimensions of size 1, by which kernels are chosen.
     """
 
     shape: tuple[int, ...]
     order: tuple[int, ...]
     dtype: torch.dtype
+    strides: tuple[int, ...]
 
     @classmethod
     def of(cls, tensor: Tensor) -> Slot:
@@ -34,7 +36,8 @@ class Slot:
         order = tuple(sorted(range(tensor.dim()), key=lambda d: -strides[d]))
         if not tensor.permute(order).is_contiguous():
             order = tuple(range(tensor.dim()))
-        return cls(tuple(tensor.shape), order, tensor.dtype)
+            strides = torch.empty(tensor.shape, device='meta').stride()
+        return cls(tuple(tensor.shape), order, tensor.dtype, tuple(strides))
 
     def flat(self, tensor: Tensor) -> Tensor:
         """Return a tensor of this slot as contiguous memory."""
@@ -47,7 +50,7 @@ class Slot:
     def placed(self, flat: Tensor) -> Tensor:
         """Return what :meth:`flat` was made of, strides included."""
         inverse = [self.order.index(d) for d in range(len(self.order))]
-        return flat.permute(inverse).to(self.dtype)
+        return flat.permute(inverse).to(self.dtype).as_strided(self.shape, self.strides)
 
 
 def contents(carried: Carried) -> Any:

@@ -26,6 +26,7 @@ STRIDED = {
     'contiguous': torch.arange(24.0).view(2, 3, 4, 1),
     'channels last': torch.arange(24.0).view(1, 2, 3, 4).to(memory_format=torch.channels_last),
     'tokens': torch.arange(24.0).view(2, 3, 4).transpose(1, 2),
+    'one of a batch': torch.arange(24.0).as_strided((1, 2, 3, 4), (2, 1, 8, 2)),
     'a number': torch.tensor(3.0),
     'nothing': torch.empty(0, 3),
     'whole numbers': torch.arange(6).view(2, 3).t(),
