@@ -5,6 +5,7 @@ Another version may rename or change any of them; ``tests/test_upstream.py`` say
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -184,6 +185,11 @@ def activation_budget(share: float) -> AbstractContextManager[None]:
 def job_store() -> Any:
     """Return the store by which the processes of a job have found each other."""
     return dist.distributed_c10d._get_default_store()
+
+
+def launcher_holds_store() -> bool:
+    """Whether that store is the launcher's, and not one of the first process."""
+    return os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
 
 
 @contextmanager

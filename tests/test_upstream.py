@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import MODELS
 from torch import nn
+from torch.distributed.rendezvous import _torchelastic_use_agent_store
 
 import mmseg_infopro
 from mmseg_infopro import upstream
@@ -227,6 +228,14 @@ def test_a_group_stands_for_all_processes_for_a_while() -> None:
         assert upstream.job_store().get('key') == b'value'
     finally:
         dist.destroy_process_group()
+
+
+def test_who_holds_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ('True', 'False'):
+        monkeypatch.setenv('TORCHELASTIC_USE_AGENT_STORE', value)
+        assert upstream.launcher_holds_store() is _torchelastic_use_agent_store()
+    monkeypatch.delenv('TORCHELASTIC_USE_AGENT_STORE')
+    assert upstream.launcher_holds_store() is _torchelastic_use_agent_store() is False
 
 
 def test_a_runner_tells_whether_seeds_differ_by_rank(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
+import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 
 EVERYONE = 'everyone'
 COMPUTES, BETWEEN = '', '-'
 """What a process notes that waits for nobody: in a step, or between two."""
 FIRST_WORD = 'lost'
+SECONDS_TO_SAY = 1
+STORE_ERRORS = (dist.DistNetworkError, dist.DistStoreError)
 
 
 class LostProcessError(RuntimeError):
@@ -46,28 +50,43 @@ class Watch:
         modules: The local module that each process trains, by rank.
         rank: Of this process.
         timeout: Seconds to wait for another one.
+        launcher_stores: The launcher holds the store; else process 0 does, and it ends with that.
 
     Attributes:
         seconds: That this process has waited up to now; for a GPU only its stream waits.
         sending: What of them it waited for the process behind, to take what is on its way there.
     """
 
-    def __init__(self, store: Any, modules: Sequence[int], rank: int, timeout: float) -> None:
+    def __init__(
+        self,
+        store: Any,
+        modules: Sequence[int],
+        rank: int,
+        timeout: float,
+        launcher_stores: bool = False,
+    ) -> None:
         self._store = PrefixStore('pipeline', store)
         self._modules = modules
         self._rank = rank
         self.timeout = timeout
+        self._launcher_stores = launcher_stores
         self.seconds = self.sending = 0.0
         self._state = BETWEEN
         self._note(BETWEEN)
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Context of a step: who does not end it while others wait is the one that hangs."""
+        """Context of a step: who does not end it while others wait is the one that hangs.
+
+        Raises:
+            LostProcessError: The store has ended.
+        """
         self._state = COMPUTES
         self._note(self._state)
         try:
             yield
+        except STORE_ERRORS as error:
+            raise LostProcessError(self._store_ended()) from error
         finally:
             self._state = BETWEEN
         self._note(self._state)
@@ -91,21 +110,37 @@ class Watch:
         self._note(self._state)
 
     def _note(self, peer: str) -> None:
-        self._store.set(str(self._rank), peer)
+        try:
+            self._store.set(str(self._rank), peer)
+        except RuntimeError as error:
+            raise LostProcessError(self._store_ended()) from error
 
     def _lost(self, peer: int | None, error: RuntimeError) -> LostProcessError:
         hangs = 'timed out' in str(error).lower()
         said_elsewhere = False
         try:
+            if peer is None and not hangs:
+                self._let_others_say()
             found = self._hanging(peer) if hangs or peer is None else peer
             sentence = self._sentence(found, hangs)
             first = self._store.compare_set(FIRST_WORD, '', sentence).decode()
             said_elsewhere = self._store.add('said', 1) > 1
-        except RuntimeError:  # the store has ended with the process that held it
-            first = self._sentence(0 if peer is None else peer, hangs)
+        except RuntimeError:
+            first = self._store_ended()
         lost = LostProcessError(first)
         lost.said_elsewhere = said_elsewhere
         return lost
+
+    def _let_others_say(self) -> None:
+        """Wait a moment for a process that knows which one has ended, as a neighbour of it does."""
+        try:
+            self._store.wait([FIRST_WORD], timedelta(seconds=SECONDS_TO_SAY))
+        except dist.DistStoreError:  # nobody does
+            return
+
+    def _store_ended(self) -> str:
+        """Return what is known where nobody can be asked."""
+        return 'the launcher has ended' if self._launcher_stores else self._sentence(0, False)
 
     def _hanging(self, peer: int | None) -> int | None:
         """Return the process at the end of those that wait for another one."""

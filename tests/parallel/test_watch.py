@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Timer
+
 import pytest
 import torch.distributed as dist
 
@@ -59,6 +61,28 @@ def test_one_that_hangs_between_steps_is_found_too(watches: list[Watch]) -> None
         watches[rank]._note('everyone')
     watches[1]._note('2')
     assert str(lost(watches[0], 1, LATE)) == HANGS.format(2, 2)
+
+
+@pytest.mark.parametrize(
+    ('launcher_stores', 'said'), [(False, ENDED.format(0, 0)), (True, 'the launcher has ended')]
+)
+def test_the_store_ends_with_who_holds_it(launcher_stores: bool, said: str) -> None:
+    server = dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+    client = dist.TCPStore('127.0.0.1', server.port, is_master=False)
+    watch = Watch(client, [0, 1, 2], 2, timeout=2.5, launcher_stores=launcher_stores)
+    with pytest.raises(LostProcessError) as found, watch.waiting(1):
+        del server
+        raise CLOSED  # by process 1, which process 0 has ended
+    assert str(found.value) == said and not found.value.said_elsewhere
+    with pytest.raises(LostProcessError, match=said), watch.step():
+        pass
+
+
+def test_who_does_not_know_lets_a_neighbour_say(watches: list[Watch]) -> None:
+    speaker = Timer(0.2, lambda: lost(watches[2], 1, CLOSED))
+    speaker.start()
+    assert str(lost(watches[5], None, CLOSED)) == ENDED.format(1, 1)
+    speaker.join()
 
 
 def test_waits_that_end_well_leave_nothing(watches: list[Watch]) -> None:
