@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -39,13 +41,15 @@ class StopHook(Hook):
         self._group: Any = None
         self._pending: deque[tuple[Any, torch.Tensor]] = deque()
         self._lag = 0
+        self._waiting: Callable[[], AbstractContextManager[None]] = nullcontext
         self._asks_in_validation = True
 
     def before_train(self, runner: Runner) -> None:
         """Open a group for the exchange, which needs no GPU."""
         self.agreed = 0
         self._pending.clear()
-        self._lag = getattr(runner.model, 'lag', 0)
+        if isinstance(runner.model, ModuleParallel):
+            self._lag, self._waiting = runner.model.lag, runner.model.link.watch.waiting
         if get_world_size() > 1:
             self._group = dist.new_group(backend='gloo')
 
@@ -96,7 +100,8 @@ class StopHook(Hook):
         if len(self._pending) <= self._lag:
             return 0
         work, flag = self._pending.popleft()
-        work.wait()
+        with self._waiting():
+            work.wait()
         return int(flag.item())
 
     def _stop_if_agreed(self, runner: Runner) -> None:
@@ -109,6 +114,8 @@ class StopHook(Hook):
         ]
         last = runner.message_hub.runtime_info.get('last_ckpt')
         state = f'saved {saved[0]}' if saved else f'the last checkpoint is {last or "none"}'
+        if isinstance(runner.model, ModuleParallel):
+            runner.model.link.finish()
         if self._group is not None:
             dist.barrier(self._group)  # a launcher ends all processes when the first one ends
         runner.logger.warning(

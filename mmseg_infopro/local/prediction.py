@@ -41,7 +41,7 @@ def head_inputs(model: Any, carried: Carried) -> Any:
     """Return what a segmentor's ``extract_feat`` does, of what the last module has passed on."""
     number = sum(len(emits) for emits in numbered_emits(model.backbone.units()))
     kept = carried.retained
-    features = tuple(
+    features: Any = tuple(
         kept[index].feature(model.backbone) if index in kept else None for index in range(number)
     )
     if _emits_others(model):  # mmseg's backbones of this kind return the one bare

@@ -67,11 +67,16 @@ class Link:
             LostProcessError: The process behind is.
             RuntimeError: A border has another layout than before, for a batch of the same size.
         """
-        rank, nest = self.ranks[self.stage + 1], contents(carried)
-        self._announce(carried.image.shape, layout(nest), rank)
+        nest = contents(carried)
+        laid_out = layout(nest)
+        self._announce(carried.image.shape, laid_out, self.ranks[self.stage + 1])
+        self.send_flat(laid_out, self.flatten(tensors(nest)))
+
+    def send_flat(self, laid_out: Any, flat: list[Tensor]) -> None:
+        """Begin to send the tensors of a layout, as they travel."""
+        rank = self.ranks[self.stage + 1]
         while len(self.sent) >= self.in_flight:
             self.wait(self.sent.popleft()[0], rank)
-        flat = self.flatten(tensors(nest))
         with self.watch.waiting(rank):
             self.sent.append((self.begin(dist.isend, flat, rank), flat))
 
@@ -125,11 +130,15 @@ class Link:
     def receive_flat(self, laid_out: Any, device: torch.device) -> list[Tensor]:
         """Return the tensors of a layout as they travelled from the process before."""
         rank = self.ranks[self.stage - 1]
-        flat = [slot.empty(device, self._on_wire(slot.dtype)) for slot in slots(laid_out)]
+        flat = self.empty(laid_out, device)
         with self.watch.waiting(rank):
             works = self.begin(dist.irecv, flat, rank)
         self.wait(works, rank)
         return flat
+
+    def empty(self, laid_out: Any, device: torch.device) -> list[Tensor]:
+        """Return memory for the tensors of a layout as they travel."""
+        return [slot.empty(device, self._on_wire(slot.dtype)) for slot in slots(laid_out)]
 
     def _on_wire(self, dtype: torch.dtype) -> torch.dtype:
         return self._wire_dtype or dtype if dtype == torch.float32 else dtype

@@ -15,8 +15,9 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from ..local.clock import current_iteration
 from ..local.processes import ALONE, BUCKET_CAP_MB, Processes
-from ..upstream import job_store
+from ..upstream import job_store, launcher_holds_store
 from .agreement import on_all_processes
+from .ahead_link import AheadLink
 from .link import Link
 from .local_data_parallel import LocalDataParallel
 from .pipeline_checks import check_optimizer, check_spreads, check_world
@@ -83,20 +84,22 @@ class ModuleParallel(LocalDataParallel):
             self.index,
             mesh.get_group('pp'),
             control_group(mesh.mesh.tolist(), timeout),
-            Watch(job_store(), modules, dist.get_rank(), timeout),
+            Watch(job_store(), modules, dist.get_rank(), timeout, launcher_holds_store()),
         )
         self._in_flight = in_flight
-        self.link = (StaleLink if staleness else Link)(
+        self._exact = AheadLink if get_device() == 'cpu' else Link
+        self.link = (StaleLink if staleness else self._exact)(
             *self._neighbours,
             in_flight,
             getattr(torch, border_dtype) if border_dtype else None,
             **(stale if staleness else {}),
         )
-        self.lag = num_modules * (in_flight + staleness + 1)
+        self.lag = num_modules * (in_flight + 1 + (staleness or 1))
         self.staleness = staleness
         self._values: dict[str, Tensor] = {}
         self.is_settled = False
         self._predictions: Link | None = None
+        self._waited = 0.0
 
     def settle(self, optim_wrapper: OptimWrapper, copies: Iterable[nn.Module] = ()) -> None:
         """Keep this process's module, and drop all others (collective).
@@ -149,7 +152,8 @@ class ModuleParallel(LocalDataParallel):
         """
         if self._predictions is None:
             self.link.finish()
-            self._predictions = Link(*self._neighbours, self._in_flight)
+            self._waited = self.link.watch.seconds
+            self._predictions = self._exact(*self._neighbours, self._in_flight)
         with self.link.watch.step():
             return predict_part(self.module, self.index, self._predictions, data)
 
@@ -162,6 +166,7 @@ class ModuleParallel(LocalDataParallel):
         if self._predictions is not None:
             self._predictions.finish()
             self._predictions = None
+            self.link.watch.seconds = self._waited  # of training alone
 
     @property
     def is_tail(self) -> bool:

@@ -177,6 +177,7 @@ def results(model: Any, optim_wrapper: Any, logs: list[dict[str, Tensor]]) -> di
 WINDOWS = dict(mode='slide', crop_size=(32, 32), stride=(16, 24))
 
 
+@torch.no_grad()
 def predictions(model: Any, segmentor: Any) -> list[Tensor | None]:
     """Return the logits of images of several sizes, whole and by windows.
 
@@ -221,23 +222,35 @@ def of_pipeline(
     return results(wrapper.module, optim_wrapper, logs) | dict(predicted=predicted)
 
 
-def steps_ahead(rank: int, in_flight: int, steps: int = 8) -> int:
-    """Return how many steps the first process of two can take while the second is in its first."""
-    case = CASES['resnet']
+def steps_ahead(rank: int, in_flight: int, step: int, wanted: int, steps: int = 8) -> int:
+    """Return how many steps the first process of two can take while the second is in a step.
+
+    Args:
+        rank: Of the process.
+        in_flight: Of the pipeline.
+        step: Of the second process, from 1.
+        wanted: So many are waited for, and whether one more comes.
+        steps: Of each.
+    """
+    case = CASES['swin']  # with images of one size
     wrapper = ModuleParallel(case.model(2), in_flight=in_flight, timeout=60)
     optim_wrapper = case.optim_wrapper(wrapper.module)
-    store = PrefixStore(f'ahead {in_flight}', job_store())
+    store = PrefixStore(f'ahead {in_flight} {step}', job_store())
     found: list[int] = []
+    begun: list[None] = []
 
     def wait(*_: Any) -> None:
-        deadline = time.monotonic() + (0 if found else 30)
-        while store.add('steps', 0) < in_flight + 1 and time.monotonic() < deadline:
+        begun.append(None)
+        if len(begun) != step:
+            return
+        deadline = time.monotonic() + 30
+        while store.add('steps', 0) < wanted and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0 if found else 0.3)  # and not one more
+        time.sleep(0.3)
         found.append(store.add('steps', 0))
 
     if wrapper.index:
-        wrapper.module.backbone.layer4[0].register_forward_pre_hook(wait)
+        wrapper.module.backbone.stages[3].blocks[0].register_forward_pre_hook(wait)
     for _ in range(steps):
         take_steps(wrapper, optim_wrapper, case, 1)
         store.add('steps', 1 - wrapper.index)

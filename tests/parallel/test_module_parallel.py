@@ -31,6 +31,9 @@ PIPELINES = {
     3: ['hrnet', 'accumulation', 'context'],
     4: ['segformer', 'clipping', 'overflows', 'channels last'],
 }
+AHEAD = {(1, 1): 1 + 1, (3, 1): 3 + 1, (1, 3): 1 + 3 + 1}
+"""For ``in_flight`` and a step of the second process, the batches that it has or that are on their
+way to it. In its third step the next border, which it has asked for, has come too."""
 ALL = {number: list(CASES) for number in PIPELINES}
 """For the campaign: all cases of every K, over 20 steps."""
 
@@ -39,7 +42,7 @@ def pipelines(rank: int, names: list[str], number: int, steps: int) -> dict[str,
     """Train each case in a pipeline of all processes; of four, also what needs two by two."""
     found = {name: of_pipeline(rank, name, number, steps) for name in names}
     if number == 2:
-        found['ahead'] = {in_flight: steps_ahead(rank, in_flight) for in_flight in (1, 3)}
+        found['ahead'] = {case: steps_ahead(rank, *case, wanted) for case, wanted in AHEAD.items()}
     return found | (two_by_two(rank, steps) if number == 4 else {})
 
 
@@ -51,7 +54,14 @@ def two_by_two(rank: int, steps: int) -> dict[str, Any]:
         'replicas': of_replicas(rank % 2, 'resnet', 2, steps, groups[rank // 2]),
         'rounded': of_pipeline(rank, 'swin', 2, steps, border_dtype='bfloat16'),
         'evaluation': evaluate(rank),
+        'refused': refusal(),
     }
+
+
+def refusal() -> str:
+    with pytest.raises(ValueError, match='got 4 processes for 2 modules') as refused:
+        ModuleParallel(CASES['resnet'].model(2), staleness=1)
+    return str(refused.value)
 
 
 def evaluate(rank: int) -> dict[str, Any]:
@@ -86,7 +96,8 @@ class Noting(IoUMetric):
 
     def compute_metrics(self, results: list) -> dict[str, Any]:
         labels = [[int(number) for number in counts[3]] for counts in results]
-        return {**super().compute_metrics(results), 'labels': labels}
+        metrics = super().compute_metrics(results)
+        return {**{name: float(value) for name, value in metrics.items()}, 'labels': labels}
 
 
 def image(index: int) -> dict[str, Any]:
@@ -146,12 +157,12 @@ def test_all_is_as_on_one_process(trained: tuple[int, list[Any]]) -> None:
     for name in PIPELINES[num_modules]:
         check_same(name, num_modules, [part[name] for part in parts], STEPS)
     if num_modules == 2:
-        # One batch is with the second process, and so many are on their way there.
-        assert parts[1]['ahead'] == {1: 1 + 1, 3: 3 + 1}
+        assert parts[1]['ahead'] == AHEAD
     if num_modules == 4:
         check_replicas(parts)
         check_rounded(parts)
         check_evaluation(parts)
+        assert len({part['refused'] for part in parts}) == 1
 
 
 def check_replicas(parts: list[Any]) -> None:

@@ -111,7 +111,7 @@ class Racer:
 
         link.receive, link.send = timed_receive, timed_send
         # The first ones run ahead: until the last one has ended, they go on.
-        self._run(turn, lambda: model.train_step(step.batch, step.optim_wrapper), in_flight + 1)
+        self._run(turn, lambda: model.train_step(step.batch, step.optim_wrapper), in_flight + 2)
         model.link.finish()
         turn.border_bytes = _border_bytes(self._border)
 
