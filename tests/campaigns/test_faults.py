@@ -52,6 +52,7 @@ class Chain:
         points: Kills at named places.
         signals: Requests to stop, at random moments.
         processes: That train together.
+        arguments: Of ``tools/train.py``.
     """
 
     changes: str = ''
@@ -59,6 +60,7 @@ class Chain:
     points: tuple[str, ...] = ()
     signals: tuple[int, ...] = ()
     processes: int = 1
+    arguments: tuple[str, ...] = ()
 
     @property
     def stops(self) -> int:
@@ -67,6 +69,7 @@ class Chain:
 
 WRITING = POINTS[:5]
 EVERYWHERE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+PIPELINE = ('--placement', 'pipeline')
 CHAINS = {
     'plain': Chain(points=WRITING),
     'accumulation': Chain("optim_wrapper['accumulative_counts'] = 3\n", points=(POINTS[7],)),
@@ -83,6 +86,10 @@ CHAINS = {
         "train_dataloader['num_workers'] = 2\n", drawn=0, signals=EVERYWHERE
     ),
     'signals to two processes': Chain(drawn=0, signals=EVERYWHERE[:2], processes=2),
+    'pipeline': Chain(BEST, 3, (POINTS[1], POINTS[6]), processes=2, arguments=PIPELINE),
+    'signals to a pipeline': Chain(
+        BEST, drawn=0, signals=EVERYWHERE[:2] * 2, processes=2, arguments=PIPELINE
+    ),
 }
 
 
@@ -101,6 +108,7 @@ class Campaign:
     config: Path
     work_dir: Path
     processes: int = 1
+    arguments: tuple[str, ...] = ()
     kills: int = 0
     lost: int = 0
     torn: list[str] = field(default_factory=list)
@@ -111,7 +119,7 @@ class Campaign:
         resume = ['--resume'] if before[0] else []
         if not resume and before[1]:
             raise AssertionError('a best checkpoint without one to resume from')
-        arguments = self.config, '--work-dir', self.work_dir, *resume
+        arguments = self.config, '--work-dir', self.work_dir, *self.arguments, *resume
         ended = train(self.config.parent, *arguments, stop=stop, processes=self.processes)
         after = [list(self.work_dir.glob(pattern)) for pattern in ('iter_*.pth', 'best_*.pth')]
         for path in (*after[0], *after[1]):
@@ -125,11 +133,11 @@ class Campaign:
 
 @pytest.fixture
 def campaign(tmp_path: Path, streets: Path) -> Callable[..., Campaign]:
-    def begin(changes: str = '', processes: int = 1) -> Campaign:
+    def begin(changes: str = '', processes: int = 1, arguments: tuple[str, ...] = ()) -> Campaign:
         config = write_config(tmp_path, streets, '')
         text = config.read_text().replace('custom_hooks', 'custom_hooks_of_base')
         config.write_text(text + merged(changes))
-        return Campaign(config, tmp_path / 'run', processes)
+        return Campaign(config, tmp_path / 'run', processes, arguments)
 
     return begin
 
@@ -147,8 +155,8 @@ def test_a_run_that_is_killed_again_and_again(
 ) -> None:
     chain = CHAINS[name]
     generator = random.Random(name)
-    killed = campaign(chain.changes, chain.processes)
-    straight = Campaign(killed.config, tmp_path / 'straight', chain.processes)
+    killed = campaign(chain.changes, chain.processes, chain.arguments)
+    straight = Campaign(killed.config, tmp_path / 'straight', chain.processes, chain.arguments)
     ended = straight.run()
     assert set(ended.statuses) == {0}, ended.output
     stops = [drawn_stop(generator) for _ in range(chain.drawn)]

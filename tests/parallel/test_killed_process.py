@@ -39,19 +39,24 @@ class DyingHook(Hook):
 """
 
 
-def train(config: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Train in two processes; fail if that does not end."""
-    command = [str(ROOT / 'tools/dist_train.sh'), str(config), '2', '--work-dir', 'run', *args]
+def train(config: Path, *args: str, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    """Train in two processes, or so many; fail if that does not end."""
+    script = str(ROOT / 'tools/dist_train.sh')
+    return launch(config.parent, script, str(config), str(processes), '--work-dir', 'run', *args)
+
+
+def launch(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a job in a folder; fail if that does not end."""
     job = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=config.parent,
+        cwd=folder,
         env={
             **os.environ,
             'PYTHON': sys.executable,
-            'PYTHONPATH': str(config.parent),
+            'PYTHONPATH': f'{folder}:{ROOT}',
             'PORT': str(free_port()),
             'OMP_NUM_THREADS': '1',
         },

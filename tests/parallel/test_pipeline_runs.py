@@ -18,8 +18,10 @@ from tests.tools.conftest import run_tool, write_config
 pytestmark = pytest.mark.skipif(get_device() != 'cpu', reason='there is an accelerator')
 
 RUN = """
-train_cfg.update(max_iters=4)
-default_hooks.update(logger=dict(interval=2), checkpoint=dict(interval=1, max_keep_ckpts=9))
+train_cfg.update(max_iters=4, val_interval=2)
+default_hooks.update(
+    logger=dict(interval=2), checkpoint=dict(interval=1, max_keep_ckpts=9, save_best='mIoU')
+)
 custom_hooks = [dict(type='EMAHook', momentum=0.1)]
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0), accumulative_counts=2)
 model['local'].update(update='module', process_timeout=10)
@@ -48,6 +50,7 @@ class LosingHook(Hook):
             time.sleep(1000)
         raise MemoryError('out of it')
 """
+TIMES = 'time', 'data_time'
 SAID = {
     'killed': ['process 1, which trains local module 1, has ended'],
     'hung': ['process 1, which trains local module 1, has not answered for 10 s'],
@@ -72,9 +75,10 @@ def check_same_file(one: Path, other: Path) -> None:
         assert same(first[key], second[key]), key
     logs = [checkpoint['message_hub']['log_scalars'] for checkpoint in (first, second)]
     assert logs[0].keys() == logs[1].keys()
-    for name in logs[0].keys() - {'train/time', 'train/data_time'}:
+    for name in logs[0].keys() - {f'{mode}/{t}' for mode in ('train', 'val') for t in TIMES}:
         values = [log[name].data[0].tolist() for log in logs]
         assert values[0] == values[1], name
+    assert 'val/mIoU' in logs[0] or first['meta']['iter'] <= 2
 
 
 @pytest.mark.slow
@@ -112,3 +116,7 @@ def test_a_lost_process_ends_all_and_another_placement_goes_on(
         check_same_file(
             tmp_path / f'run/iter_{iteration}.pth', tmp_path / f'alone/iter_{iteration}.pth'
         )
+    best = [
+        [file.name for file in run.glob('best_*')] for run in (tmp_path / 'run', tmp_path / 'alone')
+    ]
+    assert best[0] == best[1] != []
