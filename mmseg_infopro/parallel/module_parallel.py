@@ -99,7 +99,6 @@ class ModuleParallel(LocalDataParallel):
         self._values: dict[str, Tensor] = {}
         self.is_settled = False
         self._predictions: Link | None = None
-        self._waited = 0.0
 
     def settle(self, optim_wrapper: OptimWrapper, copies: Iterable[nn.Module] = ()) -> None:
         """Keep this process's module, and drop all others (collective).
@@ -152,7 +151,6 @@ class ModuleParallel(LocalDataParallel):
         """
         if self._predictions is None:
             self.link.finish()
-            self._waited = self.link.watch.seconds
             self._predictions = self._exact(*self._neighbours, self._in_flight)
         with self.link.watch.step():
             return predict_part(self.module, self.index, self._predictions, data)
@@ -166,7 +164,6 @@ class ModuleParallel(LocalDataParallel):
         if self._predictions is not None:
             self._predictions.finish()
             self._predictions = None
-            self.link.watch.seconds = self._waited  # of training alone
 
     @property
     def is_tail(self) -> bool:
