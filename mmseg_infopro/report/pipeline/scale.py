@@ -73,7 +73,7 @@ class Scale:
         self.device, self.in_flight, self.micro_images = device, in_flight, micro_images
         cut = localize(cfg, 2)
         if cut.model.local.get('recompute') == 'auto':
-            cut.model.local.recompute = 'cheap'  # what auto recomputes is known of one process only
+            cut.model.local.recompute = 'cheap'  # there is no cap to recompute for
         plain = plain_end_to_end(cfg)
         plain.model.local.heads = deepcopy(cut.model.local.heads)
         self._local, self._plain = _measured(cut), _measured(plain)
