@@ -11,10 +11,11 @@ from ..config.helpful import with_helpful_modules
 from ..config.placement import apply_placement, place_by_arguments
 from ..config.read import choose_work_dir, read_config, use_amp
 from ..hooks import PicturesHook, ProgressHook, explained_out_of_memory
-from ..parallel import on_main_process, process_group
+from ..parallel import note_training, on_main_process, process_group
 from ..run.console import show_module_losses
 from ..run.faults import explained_faults
 from ..run.prediction import log_prediction
+from ..run.resume_point import is_restarted
 from ..run.runner import InfoProRunner
 from ..run.training import prepare_training
 from ..run.work_dir import own_work_dir
@@ -38,7 +39,8 @@ def main(args: Namespace) -> None:
     with group, own_work_dir(cfg), explained_faults(cfg):
         if asks and args.method is None:
             cfg = on_main_process(lambda: with_helpful_modules(cfg, args.force))
-        cfg = prepare_training(cfg, args.resume)
+        cfg = prepare_training(cfg, args.resume or is_restarted(cfg))
+        note_training()
         log_prediction(cfg)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')

@@ -10,6 +10,7 @@ from .launching import (
 from .local_data_parallel import LocalDataParallel
 from .module_parallel import ModuleParallel
 from .pipeline_config import check_pipeline_config, is_module_parallel, load_same_samples
+from .restarts import continues_training, note_training
 from .stale_link import StaleLink
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     'check_pipeline_config',
     'check_sync_batch_norm',
     'choose_model_wrapper',
+    'continues_training',
     'init_distributed',
     'is_module_parallel',
     'load_same_samples',
+    'note_training',
     'on_all_processes',
     'on_main_process',
     'process_group',

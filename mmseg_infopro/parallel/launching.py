@@ -21,6 +21,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from ..config.walk import SYNCHRONIZED, type_name, walk
 from .local_data_parallel import LocalDataParallel
 from .pipeline_config import is_module_parallel, pipeline_wrapper
+from .restarts import rendezvous_of_attempt
 from .watch import ends_at_once
 
 RANK_NAMES = {
@@ -70,7 +71,9 @@ def init_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) ->
         # First, as in Runner.setup_env: init_dist would choose another way to start processes.
         set_multi_processing(**env_cfg.get('mp_cfg', {}), distributed=True)
         with _port_is_named():
-            init_dist(launcher, **env_cfg.get('dist_cfg', {}))
+            dist_cfg = env_cfg.get('dist_cfg', {})
+            own = {} if 'init_method' in dist_cfg else _own_rendezvous(launcher)
+            init_dist(launcher, **{**own, **dist_cfg})
         return True
     os.environ.update({name: os.environ[source] for name, source in names.items()})
     if 'MASTER_ADDR' not in os.environ and launcher == 'slurm':
@@ -78,8 +81,12 @@ def init_distributed(launcher: str, env_cfg: Mapping[str, Any] | None = None) ->
     os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
     os.environ.setdefault('MASTER_PORT', '29500')
     with _port_is_named():
-        dist.init_process_group('gloo')
+        dist.init_process_group('gloo', **_own_rendezvous(launcher))
     return True
+
+
+def _own_rendezvous(launcher: str) -> dict[str, Any]:
+    return rendezvous_of_attempt() if launcher == 'pytorch' else {}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..config.walk import type_name
+from ..parallel import continues_training, on_main_process
 from .checkpoints import check_checkpoint
 
 TEMPLATES = ('iter_{}.pth', 'epoch_{}.pth')
@@ -52,6 +53,18 @@ def regular_checkpoints(cfg: Config) -> list[Path]:
     # Numbers of iterations and of epochs do not compare: the kind that was written last.
     ordered.sort(key=lambda paths: paths[0].stat().st_mtime, reverse=True)
     return [path for paths in ordered for path in paths]
+
+
+def is_restarted(cfg: Config) -> bool:
+    """Whether the launcher has started a run anew that has saved a checkpoint, on all processes."""
+    return continues_training() and on_main_process(lambda: _has_saved(cfg))
+
+
+def _has_saved(cfg: Config) -> bool:
+    saved = bool(regular_checkpoints(cfg))
+    place = 'its last checkpoint' if saved else 'the start, as it had saved no checkpoint'
+    _say(f'the launcher has restarted this run, which goes on from {place}', logging.WARNING)
+    return saved
 
 
 def find_resume_checkpoint(cfg: Config) -> tuple[str, dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""Pipelines started as users start them: three modules, signals, a lost first process."""
+"""Pipelines started as users start them: three modules, restarts, signals, a lost first process."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from mmengine.device import get_device
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 from mmseg_infopro.run.checkpoints import check_checkpoint
-from tests.parallel.test_killed_process import train
+from tests.parallel.test_killed_process import launch, train
 from tests.parallel.test_pipeline_runs import check_same_file, same
-from tests.tools.conftest import run_tool, write_config
+from tests.tools.conftest import ROOT, run_tool, write_config
+from tests.tools.test_scripts import free_port
 
 pytestmark = [
     pytest.mark.campaign,
@@ -28,11 +30,10 @@ custom_hooks = [dict(type='EMAHook', momentum=0.1)]
 optim_wrapper = dict(clip_grad=dict(max_norm=1.0), accumulative_counts=2)
 model['local'].update(update='module', process_timeout=20)
 model.update(test_cfg=dict(mode='slide', crop_size=(64, 64), stride=(32, 32)))
-resume = True
 """
 HIT = """
 custom_imports = dict(imports=['mmseg_infopro', 'hitting'], allow_failed_imports=False)
-custom_hooks.append(dict(type='HittingHook', rank={rank}, number={number}))
+custom_hooks += [dict(type='HittingHook', rank=r, number={number}, at=at) for r, at in {hits}]
 """
 HITTING_HOOK = """
 import os, signal
@@ -42,14 +43,14 @@ from mmseg.registry import HOOKS
 
 @HOOKS.register_module()
 class HittingHook(Hook):
-    def __init__(self, rank, number):
-        self.rank, self.number = rank, number
+    def __init__(self, rank, number, at):
+        self.rank, self.number, self.at = rank, number, at
     def before_train_iter(self, runner, *args, **kwargs):
-        mark = Path('was_hit')
-        if runner.rank == self.rank and runner.iter == 3 and not mark.exists():
+        mark = Path(f'was_hit_{self.at}')
+        if runner.rank == self.rank and runner.iter == self.at and not mark.exists():
             mark.touch()
             if self.number == signal.SIGKILL:
-                layer = runner.model.module.backbone.get_submodule(('stem', 'layer4')[self.rank])
+                layer = runner.model.module.backbone.get_submodule(('stem', 'layer4.0')[self.rank])
                 layer.register_forward_pre_hook(lambda *_: os.kill(os.getpid(), self.number))
             else:
                 os.kill(os.getpid(), self.number)
@@ -70,8 +71,9 @@ def plain(folder: Path) -> Path:
     return write_config(folder, folder / 'streets', RUN)
 
 
-def hit(folder: Path, rank: int, number: int) -> Path:
-    text = RUN + HIT.format(rank=rank, number=number)
+def hit(folder: Path, *hits: tuple[int, int], number: int) -> Path:
+    """Write a config by which processes get a signal in an iteration: (rank, iteration)."""
+    text = RUN + HIT.format(hits=hits, number=number)
     return write_config(folder, folder / 'streets', text, 'hit')
 
 
@@ -99,9 +101,30 @@ def test_three_modules_are_as_one_process(folder: Path) -> None:
     check_same_runs(folder / 'run', folder / 'alone')
 
 
+@pytest.mark.parametrize(
+    ('placement', 'hits'), [('pipeline', [(0, 3), (1, 6), (0, 10)]), ('replicate', [(0, 6)])]
+)
+def test_torchrun_restarts_a_run(folder: Path, placement: str, hits: list[tuple[int, int]]) -> None:
+    command = [
+        *(sys.executable, str(ROOT / 'tools/launch.py'), '--nproc_per_node=2', '--max_restarts=3'),
+        *(f'--master_port={free_port()}', str(ROOT / 'tools/train.py')),
+    ]
+    arguments = '--launcher', 'pytorch', '--placement', placement, '--work-dir'
+    outcome = launch(folder, *command, str(hit(folder, *hits, number=9)), *arguments, 'run')
+    assert outcome.returncode == 0, outcome.stderr
+    output = outcome.stdout + outcome.stderr
+    said = 'the launcher has restarted this run, which goes on from '
+    assert output.count(said) == len(hits), output
+    saves = sum(at > 4 for _, at in hits)  # the first one is after iteration 4
+    assert output.count(f'{said}its last checkpoint') == saves
+    undisturbed = launch(folder, *command, str(plain(folder)), *arguments, 'undisturbed')
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    check_same_runs(folder / 'run', folder / 'undisturbed')
+
+
 @pytest.mark.parametrize('rank', [0, 1])
 def test_a_signal_to_one_process_stops_and_saves(folder: Path, rank: int) -> None:
-    config = hit(folder, rank, number=15)
+    config = hit(folder, (rank, 3), number=15)
     outcome = train(config, '--placement', 'pipeline')
     assert outcome.returncode == 143, outcome.stderr
     assert 'stopped by SIGTERM' in outcome.stdout
@@ -113,7 +136,7 @@ def test_a_signal_to_one_process_stops_and_saves(folder: Path, rank: int) -> Non
 
 @pytest.mark.parametrize('rank', [0, 1])
 def test_whichever_process_dies_the_other_one_names_it(folder: Path, rank: int) -> None:
-    outcome = train(hit(folder, rank, number=9), '--placement', 'pipeline')
+    outcome = train(hit(folder, (rank, 3), number=9), '--placement', 'pipeline')
     assert outcome.returncode != 0
     said = f'error: process {rank}, which trains local module {rank}, has ended'
     assert outcome.stderr.count(said) == 1, outcome.stderr
