@@ -65,7 +65,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         default=(),
         metavar='K',
-        help='also K local modules on K processes of this machine, and end to end on as many',
+        help='also K local modules on K processes of this machine, and end to end on as many; the '
+        "modules recompute as the config has it ('auto': as 'cheap'), whatever --recompute says",
     )
     add('--rounds', type=int, default=4, help='turns of each row (default: 4)')
     add('--steps', type=int, default=3, help='timed steps a turn, after a warm-up (default: 3)')

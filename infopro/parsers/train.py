@@ -37,7 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the last checkpoint in the work dir'
+        '--resume',
+        action='store_true',
+        help='go on from the last checkpoint in the work dir; a run that torchrun restarts does so '
+        'without it',
     )
     parser.add_argument(
         '--amp',
@@ -51,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         '--pictures',
         type=int,
         metavar='N',
-        help='draw N validation images each time: prediction, and what every local module rebuilds',
+        help='draw N validation images each time: prediction, and what every local module '
+        'rebuilds; not in a pipeline',
     )
     add_launcher_arguments(parser)

@@ -17,7 +17,7 @@ from ..config.places import named
 from ..config.read import read_config
 from ..config.step import dry_config_step, step_shape
 from ..files.whole import write_whole
-from ..report.baselines import check_counts
+from ..report.pipeline.measuring import check_pipelines
 from ..report.process_rows import process_rows
 from ..report.rows import benchmark_rows
 from ..report.tables import Report, draw_report, remarks, report_tables
@@ -84,7 +84,7 @@ def config_of_processes(cfg: Config, args: Namespace) -> Config:
     cfg = apply_method(cfg, None, heads=(args.heads or [None])[0])
     if args.processes:
         with named('--processes'):
-            check_counts(cfg, args.processes)
+            check_pipelines(cfg, args.processes)
     return cfg
 
 

@@ -21,8 +21,7 @@ from ..config.step import step_shape
 from ..files.whole import write_whole
 from ..planning.device import find_device
 from ..planning.simulation.links import Link, find_link
-from ..report.baselines import check_counts
-from ..report.pipeline.measuring import as_figures, compare_ways
+from ..report.pipeline.measuring import as_figures, check_pipelines, compare_ways
 from ..report.pipeline.picture import draw_scale
 from ..report.pipeline.race_table import race_lines, race_table
 from ..report.pipeline.scale import Scale
@@ -49,7 +48,7 @@ def check_arguments(args: Namespace) -> None:
 def measure(args: Namespace, cfg: Config) -> None:
     """Let ways to use some processes race, and show what each did."""
     with named('--measure'):
-        check_counts(cfg, [args.measure])
+        check_pipelines(cfg, [args.measure])
     found = compare_ways(cfg, args.measure, args.in_flight, args.rounds, args.steps)
     console = Console()
     console.print(race_table(found))

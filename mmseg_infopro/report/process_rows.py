@@ -9,13 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ..config.step import step_shape
+from ..local.settings import LocalSettings
 from ..measure.sizes import table_unit
 from .pipeline.measuring import Comparison, compare_ways
+from .pipeline.race import race_device
 from .pipeline.turns import DATA_PARALLEL, END_TO_END, ONE_PROCESS, PIPELINE
 from .timing import why_not_timed_here
 
-IN_FLIGHT = 2
-"""As ``local.in_flight`` has it where a config says nothing."""
 Processes = dict[str, Any]
 
 
@@ -36,8 +36,8 @@ def process_rows(
         num_steps: Timed steps a turn.
         timed: Whether they race; speeds are None otherwise.
     """
-    in_flight = (cfg.model.get('local') or {}).get('in_flight', IN_FLIGHT)
-    failure = why_not_timed_here(cfg) if timed else None
+    in_flight = (cfg.model.get('local') or {}).get('in_flight') or LocalSettings.in_flight
+    failure = why_not_timed_here(cfg, race_device(num_processes)) if timed else None
     rounds = num_rounds if timed and failure is None else 0
     found = compare_ways(cfg, num_processes, in_flight, rounds, num_steps)
     return dict(
@@ -107,6 +107,8 @@ def _each(values: list[int], size: float) -> str:
 def processes_lines(processes: Processes) -> list[str]:
     """Return what to know beside the table."""
     machine, count = processes['machine'], processes['num_processes']
+    recompute = processes['recompute']
+    word = repr(recompute) if isinstance(recompute, str) else 'as in the config'
     each = 'a GPU' if machine['device'] == 'cuda' else 'one thread'
     lines = [
         f'{count} processes: {each} for each process, in the rows of one process too, on '
@@ -114,7 +116,7 @@ def processes_lines(processes: Processes) -> list[str]:
         f'E2E on {count} processes has a batch of {processes["batch_size"]} images on each',
         f'{count} processes: peaks: predicted, of each process; spread: half of what rounds differ '
         'by; grown: what a process grew by in them, with all that is no tensor',
-        f'{count} processes: boundaries={processes["boundaries"]}',
+        f'{count} processes: boundaries={processes["boundaries"]}, recompute={word}',
     ]
     if processes['failure']:
         lines.append(f'{count} processes: {processes["failure"]}')

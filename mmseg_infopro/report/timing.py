@@ -105,10 +105,15 @@ def why_not_timed(trial: Trial) -> str | None:
     return trial.no_real_step or why_not_timed_here(trial.cfg)
 
 
-def why_not_timed_here(cfg: Config) -> str | None:
-    """Return why this machine takes no real step of a config; None if it does."""
-    half = step_shape(cfg).autocast is torch.float16
-    return 'float16 is not timed on a CPU' if half and device_at_hand() == 'cpu' else None
+def why_not_timed_here(cfg: Config, device: str | None = None) -> str | None:
+    """Return why no real step of a config is taken on a device; None if one is.
+
+    Args:
+        cfg: The config.
+        device: ``'cuda'`` or ``'cpu'``; that at hand if not given.
+    """
+    half, device = step_shape(cfg).autocast is torch.float16, device or device_at_hand()
+    return 'float16 is not timed on a CPU' if half and device == 'cpu' else None
 
 
 def describe_machine(device: str | None = None) -> dict[str, Any]:

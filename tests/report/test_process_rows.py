@@ -1,6 +1,9 @@
 """Rows of several processes: what is relative to what, from a race that was made up."""
 
+from copy import deepcopy
+
 import pytest
+import torch
 from mmengine.config import Config
 from rich.console import Console
 
@@ -79,9 +82,12 @@ def test_without_times_there_are_peaks_and_flops(asked):
     assert '2, 3' in shown(found)
 
 
-def test_float16_is_not_timed_on_a_cpu(asked, monkeypatch):
-    reason = 'float16 is not timed on a CPU'
-    monkeypatch.setattr(rows_of_processes, 'why_not_timed_here', lambda cfg: reason)
-    found = process_rows(CFG, 2, 3, 8, timed=True)
-    assert asked == [(2, 3, 0, 8)]
-    assert processes_lines(found)[-1] == f'2 processes: {reason}'
+def test_float16_is_not_timed_where_one_gpu_is_too_few_for_the_processes(asked, monkeypatch):
+    monkeypatch.setattr('mmseg_infopro.report.timing.device_at_hand', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    half = deepcopy(CFG)
+    half.optim_wrapper.update(type='AmpOptimWrapper', dtype='float16')
+    found = process_rows(half, 2, 3, 8, timed=True)
+    assert processes_lines(found)[-1] == '2 processes: float16 is not timed on a CPU'
+    process_rows(CFG, 2, 3, 8, timed=True)
+    assert asked == [(2, 3, 0, 8), (2, 3, 3, 8)]

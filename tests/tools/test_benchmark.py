@@ -127,6 +127,14 @@ def test_each_precision_is_compared_with_itself(run: Run, config: Path, tmp_path
             ['--processes', 2, '--amp', 'none', 'bfloat16'],
             '--processes takes one word of --amp, got none bfloat16',
         ),
+        (
+            ['--processes', 2, '--method', 'manpp'],
+            '--processes: the local head MomentumHead of module 0 follows weights of later modules',
+        ),
+        (
+            ['--processes', 2, '--method', 'overlap'],
+            '--processes: local.schedule (Overlapping) cannot be spread over processes',
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_sentence_before_the_work(
@@ -163,7 +171,8 @@ def test_processes_are_a_table_of_their_own(run: Run, config: Path, tmp_path: Pa
     outcome = run('benchmark', config, '--no-time', '--processes', 2, '--json', 'b.json')
     assert outcome.status == 0, outcome.err
     assert 'Training on 2 processes' in outcome.out
-    assert "2 processes: boundaries=['layer2.0']" in outcome.out  # the config's own
+    # The config's own.
+    assert "2 processes: boundaries=['layer2.0'], recompute='none'" in outcome.out
     (found,) = read(tmp_path / 'b.json')['processes']
     rows = {row['name']: row for row in found['rows']}
     placed = '--cfg-options', 'model.local.placement=pipeline'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -11,13 +11,17 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from ...config.build import build_end_to_end
+from ...backbones import boundary_names
+from ...config.build import build_end_to_end, build_model
 from ...config.caps import plain_end_to_end
 from ...config.localize import localize
+from ...config.pretrained import without_pretrained
 from ...config.resolve import resolve
 from ...config.step import dry_config_step, dry_config_steps, step_shape
 from ...local.processes import BUCKET_CAP_MB
 from ...measure.undrawn import undrawn_weights
+from ...parallel.pipeline_checks import check_spreads
+from ..baselines import check_counts
 from ..timing import describe_machine
 from .race import RaceRow, Turns, race, race_device, race_rows
 from .turns import DATA_PARALLEL, END_TO_END, ONE_PROCESS, PIPELINE
@@ -53,6 +57,28 @@ class Comparison:
     machine: Mapping[str, Any]
     rows: tuple[RaceRow, ...] = ()
     turns: Turns = field(default_factory=dict)
+
+
+def check_pipelines(cfg: Config, num_modules: Sequence[int]) -> None:
+    """Check, before anything is planned, that local modules can train one a process.
+
+    Args:
+        cfg: Any config of mmseg.
+        num_modules: Numbers of them.
+
+    Raises:
+        TypeError: The network cannot be cut.
+        ValueError: It has too few units, or its schedule or heads need several modules at once.
+    """
+    check_counts(cfg, num_modules)
+    with undrawn_weights():
+        names = boundary_names(build_end_to_end(localize(cfg, 2)).backbone)
+        for count in num_modules:
+            # Late ones: what is frozen is in the first module.
+            boundaries = _own_boundaries(cfg, count) or names[1 - count :]
+            local = localize(cfg, boundaries=boundaries)
+            local.model.local.recompute = 'none'
+            check_spreads(build_model(without_pretrained(resolve(local).model)))
 
 
 def compare_ways(
@@ -100,9 +126,8 @@ def racing_configs(cfg: Config, num_modules: int, in_flight: int) -> tuple[Confi
         num_modules: K, of as many processes; the config's own boundaries, if it has so many.
         in_flight: ``local.in_flight``.
     """
-    own = (cfg.model.get('local') or {}).get('boundaries')
-    is_cut = own is not None and len(own) + 1 == num_modules
-    local = localize(cfg, boundaries=own) if is_cut else localize(cfg, num_modules)
+    own = _own_boundaries(cfg, num_modules)
+    local = localize(cfg, boundaries=own) if own else localize(cfg, num_modules)
     local.model.local.update(placement=PIPELINE, in_flight=in_flight, staleness=0, reuse=None)
     local.model.local.border_dtype = None
     if local.model.local.get('recompute') == 'auto':
@@ -111,6 +136,12 @@ def racing_configs(cfg: Config, num_modules: int, in_flight: int) -> tuple[Confi
     for key in ('placement', 'staleness', 'reuse', 'border_dtype'):
         plain.model.local.pop(key, None)
     return resolve(local), resolve(plain)
+
+
+def _own_boundaries(cfg: Config, num_modules: int) -> list[str] | None:
+    """Return those of a config that has so many modules."""
+    own = (cfg.model.get('local') or {}).get('boundaries')
+    return own if own is not None and len(own) + 1 == num_modules else None
 
 
 def predicted_costs(local: Config, plain: Config) -> dict[str, WayCosts]:
