@@ -26,6 +26,7 @@ from ..parallel import (
     check_pipeline_config,
     check_sync_batch_norm,
     choose_model_wrapper,
+    continues_training,
     load_same_samples,
     on_all_processes,
     on_main_process,
@@ -89,7 +90,7 @@ def check_start(cfg: Config, resume: bool) -> dict[str, Any] | None:
     if resume or (cfg.get('resume') and not cfg.get('load_from')):
         cfg.load_from, checkpoint = find_resume_checkpoint(cfg)
         cfg.resume = True
-    elif not cfg.get('resume'):
+    elif not cfg.get('resume') and not continues_training():  # what is there is the job's own
         check_unused(cfg)
     if cfg.get('load_from'):
         if checkpoint is None:

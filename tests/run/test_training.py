@@ -60,6 +60,19 @@ def test_what_takes_moments_is_checked_before_planning(
         prepare_training(cfg, resume=False)
 
 
+@pytest.mark.parametrize(
+    ('restarted', 'message'),
+    [(False, 'already holds best_mIoU_iter_2.pth'), (True, 'checkpoint no.pth is neither a file')],
+)
+def test_a_best_checkpoint_does_not_keep_a_restarted_run_from_its_start(
+    restarted: bool, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, 'continues_training', lambda: restarted)
+    (tmp_path / 'best_mIoU_iter_2.pth').touch()
+    with pytest.raises(ValueError, match=message):
+        prepare_training(config(tmp_path, load_from='no.pth'), resume=False)
+
+
 class TwoArgumentsError(ValueError):
     """Cannot be made from its text."""
 
