@@ -12,7 +12,7 @@ FAULTS := $(addprefix tests/campaigns/test_, faults.py other_faults.py full_outp
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs faults campaigns clean
+.PHONY: help demo test docs faults inputs campaigns clean
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,10 @@ docs: $(STAMP)  ## Build the documentation into work_dirs/site; any warning is a
 faults: $(STAMP)  ## Kill runs by the dozen: nothing is lost, torn or different.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign -rP $(FAULTS)
 
-campaigns: $(STAMP)  ## All campaigns: faults, bad inputs, fits, tutorial, demo, browser.
+inputs: $(STAMP)  ## Give every tool bad inputs: one sentence each, and nothing is lost.
+	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests/campaigns/test_bad_inputs.py
+
+campaigns: $(STAMP)  ## All campaigns: faults, bad inputs, fits, pipelines, tutorial, demo, browser.
 	$(BIN)/python -m pytest -n $(WORKERS) -m campaign tests
 
 clean:  ## Remove .venv and the caches.

@@ -69,7 +69,7 @@ def launch(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, job.returncode, out, err)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.skipif(get_device() != 'cpu', reason='there is an accelerator')
 def test_a_killed_process_ends_the_job_which_can_be_resumed(tmp_path: Path) -> None:
     streets = tmp_path / 'streets'

@@ -109,7 +109,7 @@ def held(wrapper: ModuleParallel) -> int:
     return sum(tensor.nbytes for tensor in tensors if not tensor.is_meta)
 
 
-@pytest.fixture(scope='module', params=PIPELINES)
+@pytest.fixture(scope='module', params=[2, 3, pytest.param(4, marks=pytest.mark.campaign)])
 def trained(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, list[Any]]:
     """K, and what each process of a pipeline of K returned."""
     number = request.param

@@ -81,15 +81,8 @@ def check_same_file(one: Path, other: Path) -> None:
     assert 'val/mIoU' in logs[0] or first['meta']['iter'] <= 2
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    'what',
-    [
-        'killed',
-        pytest.param('hung', marks=pytest.mark.campaign),
-        pytest.param('out of memory', marks=pytest.mark.campaign),
-    ],
-)
+@pytest.mark.campaign
+@pytest.mark.parametrize('what', ['killed', 'hung', 'out of memory'])
 def test_a_lost_process_ends_all_and_another_placement_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
