@@ -137,7 +137,7 @@ def of_three(rank: int, slow: int) -> dict[str, Any]:
     if rank == slow:
         layers = dict(recorded.wrapper.module.backbone.named_modules())
         layer = layers[('layer1.0', 'layer3.0', 'layer4.1')[rank]]
-        layer.register_forward_pre_hook(lambda *_: time.sleep(0.15))
+        layer.register_forward_pre_hook(lambda *_: time.sleep(0.5))
     return recorded.train()
 
 
@@ -225,6 +225,4 @@ def test_labels_stay_with_their_border_through_all_processes(slow: int, tmp_path
     for before, behind in ((first, second), (second, third)):
         check_bounds(sources(before, behind), STALENESS, STALENESS + 1)
     counts = [part['counts'] for part in (first, second, third)]
-    # Which of these it is depends on how fast the machine runs the other processes.
-    uneven = 'untrained', 'reused', 'dropped'
-    assert sum(part.get(kind, 0) for part in counts for kind in uneven) > 0
+    assert counts[slow].get('untrained', 0) > 0
