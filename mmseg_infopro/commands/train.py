@@ -9,8 +9,9 @@ from urllib.error import URLError
 from ..config.arguments import apply_partition_arguments
 from ..config.helpful import with_helpful_modules
 from ..config.placement import apply_placement, place_by_arguments
+from ..config.own_hooks import draw_pictures
 from ..config.read import choose_work_dir, read_config, use_amp
-from ..hooks import PicturesHook, ProgressHook, explained_out_of_memory
+from ..hooks import ProgressHook, explained_out_of_memory
 from ..parallel import note_training, on_main_process, process_group
 from ..run.console import show_module_losses
 from ..run.faults import explained_faults
@@ -25,10 +26,11 @@ from .ending import command, traceback_in_log
 @command
 def main(args: Namespace) -> None:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))  # where mmengine looks for it
-    pictures = PicturesHook(args.pictures) if args.pictures is not None else None
     cfg = read_config(args.config, args.cfg_options)
     if args.amp:
         use_amp(cfg)
+    if args.pictures is not None:
+        draw_pictures(cfg, args.pictures)
     place_by_arguments(args)
     cfg = apply_partition_arguments(cfg, args)
     apply_placement(cfg, args)
@@ -44,8 +46,6 @@ def main(args: Namespace) -> None:
         log_prediction(cfg)
         runner = InfoProRunner.from_cfg(cfg)
         runner.register_hook(ProgressHook(), priority='VERY_LOW')
-        if pictures is not None:
-            runner.register_hook(pictures)
         if args.module_losses:
             show_module_losses(runner.logger)
         with traceback_in_log(runner.logger), explained_out_of_memory(runner):

@@ -39,6 +39,19 @@ def use_own_hooks(cfg: Config) -> None:
     _import_package(cfg)
 
 
+def draw_pictures(cfg: Config, num_images: int) -> None:
+    """Add a :class:`PicturesHook` to a config, in place, or set that which it has.
+
+    Raises:
+        ValueError: ``num_images`` is not positive.
+    """
+    if num_images < 1:
+        raise ValueError(f'--pictures must be at least 1, got {num_images}')
+    own = dict(type='PicturesHook', num_images=num_images)
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [h for h in hooks if type_name(h) != own['type']] + [own]
+
+
 def _is_plain(kind: Any) -> bool:
     return kind is CheckpointHook or (
         isinstance(kind, str) and HOOKS.get(kind.rpartition('.')[2]) is CheckpointHook

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.runner import Runner
-from mmseg.engine.hooks import SegVisualizationHook
 from torch import Tensor
 
 from ..parallel.module_parallel import ModuleParallel
 from ..upstream import as_world, tree_map_only
-from .pictures_hook import PicturesHook
 
 
 class PipelineEvaluator:
@@ -74,22 +71,6 @@ def spread_evaluation(loop: Any, model: ModuleParallel) -> None:
         )
     if not isinstance(loop.evaluator, PipelineEvaluator):
         loop.evaluator = PipelineEvaluator(loop.evaluator, model)
-
-
-def check_draws_nothing(runner: Runner) -> None:
-    """Check that no hook of a pipeline's run draws what only the last process predicts.
-
-    Raises:
-        ValueError: One does.
-    """
-    for hook in runner.hooks:
-        draws = isinstance(hook, SegVisualizationHook) and hook.draw
-        if draws or isinstance(hook, PicturesHook):
-            name = 'SegVisualizationHook(draw=True)' if draws else 'PicturesHook (--pictures)'
-            raise ValueError(
-                f'{name} draws predictions in the main process, which in a pipeline has the first '
-                "local module only: leave it out, or set local.placement='replicate'"
-            )
 
 
 def on_cpu(value: Any) -> Any:

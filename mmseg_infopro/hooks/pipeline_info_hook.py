@@ -13,7 +13,7 @@ from mmseg.registry import HOOKS
 
 from ..parallel.module_parallel import ModuleParallel
 from ..parallel.stale_link import KINDS, StaleLink
-from .pipeline_evaluation import check_draws_nothing, on_cpu, spread_evaluation
+from .pipeline_evaluation import on_cpu, spread_evaluation
 from .stage_clock import COMPUTE, Seconds, StageClock, write_stage_times
 
 Values = dict[str, Any]
@@ -48,10 +48,9 @@ class PipelineInfoHook(RuntimeInfoHook):
         """Keep one module.
 
         Raises:
-            ValueError: A hook draws predictions, or the update needs all modules.
+            ValueError: The update needs all modules.
         """
         super().before_train(runner)
-        check_draws_nothing(runner)
         self._steps, self._said = [], False
         self._clock, self._since, self._said_shares = StageClock(), None, False
         self._iteration = runner.iter

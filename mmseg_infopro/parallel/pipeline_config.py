@@ -76,6 +76,7 @@ def check_pipeline_config(cfg: Config) -> None:
     _check_update(cfg, settings.norm_per_module, settings.update_per_module)
     _check_loading(cfg)
     _check_validation(cfg)
+    _check_pictures(cfg)
 
 
 def _check_equal(cfg: Config) -> None:
@@ -132,6 +133,17 @@ def _check_validation(cfg: Config) -> None:
             f"{PIPELINE} needs val_cfg.type='ValLoop', whose evaluator it can feed from the "
             f'last process of a pipeline, got {loop!r}'
         )
+
+
+def _check_pictures(cfg: Config) -> None:
+    for hook in [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]:
+        kind = type_name(hook or {})
+        if kind == 'PicturesHook' or (kind == 'SegVisualizationHook' and hook.get('draw')):
+            name = 'PicturesHook (--pictures)' if kind == 'PicturesHook' else f'{kind}(draw=True)'
+            raise ValueError(
+                f'{name} draws predictions in the main process, which in a pipeline has the first '
+                "local module only: leave it out, or set local.placement='replicate'"
+            )
 
 
 def _evaluation_loaders(cfg: Config) -> list[Any]:

@@ -159,6 +159,11 @@ def test_updates_of_one_module_are_not_refused() -> None:
         ({'train_dataloader.batch_sampler': dict(type='BatchSampler')}, 'without a batch_sampler'),
         ({'val_dataloader.sampler.type': 'InfiniteSampler'}, "got 'InfiniteSampler'"),
         ({'val_dataloader.batch_sampler': dict(type='BatchSampler')}, 'without a batch_sampler'),
+        ({'custom_hooks': [dict(type='PicturesHook')]}, r'PicturesHook \(--pictures\) draws'),
+        (
+            {'default_hooks': dict(visualization=dict(type='SegVisualizationHook', draw=True))},
+            r'SegVisualizationHook\(draw=True\) draws predictions in the main process',
+        ),
         ({'val_cfg.type': 'MultiValLoop'}, "needs val_cfg.type='ValLoop'.* got 'MultiValLoop'"),
     ],
 )

@@ -23,4 +23,4 @@ def test_validation_images_reach_files_and_tensorboard(run, tmp_path, streets):
 
 def test_no_pictures_are_refused(run, tmp_path, streets):
     outcome = run('train', write_config(tmp_path, streets), '--pictures', 0)
-    assert (outcome.status, 'num_images must be at least 1, got 0' in outcome.err) == (2, True)
+    assert (outcome.status, '--pictures must be at least 1, got 0' in outcome.err) == (2, True)
