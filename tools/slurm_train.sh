@@ -9,10 +9,12 @@ usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of too
 With --modules K each task trains one of K local modules; GPUS / K such pipelines work in data
 parallel.
 
+In a batch job Slurm warns only if the job asks for it: `#SBATCH --signal=USR1@120 --requeue`.
+
 environment: GPUS (4 tasks in all), GPUS_PER_NODE (4), CPUS_PER_TASK (5), SRUN_ARGS (more
     arguments of srun), SIGNAL (USR1@120: what Slurm sends how many seconds before the time is up;
-    set it to nothing for none), REQUEUE (1; 0: no new start then), GRES (gpu:GPUS_PER_NODE; set it to nothing on nodes without GPU),
-    PYTHON (python)
+    set it to nothing for none), REQUEUE (1; 0: no new start then), GRES (gpu:GPUS_PER_NODE; set it
+    to nothing on nodes without GPU), PYTHON (python)
 
 example: GPUS=2 GPUS_PER_NODE=2 tools/slurm_train.sh gpu first \
     configs/infopro_deeplabv3_cityscapes.py work_dirs/first
@@ -46,7 +48,8 @@ srun_args=(
     --ntasks="${GPUS:-4}"
     --ntasks-per-node="$gpus_per_node"
     --cpus-per-task="${CPUS_PER_TASK:-5}"
-    --kill-on-bad-exit=1
+    --kill-on-bad-exit=0  # at once it would end tasks that are about to end themselves,
+    --wait=60             # with the status that says why
 )
 if [[ -n $gres ]]; then
     srun_args+=(--gres="$gres")
@@ -67,10 +70,11 @@ train() {
 
 # A batch job that was requeued runs its script again.
 resume=
+before=none
 if [[ ${SLURM_RESTART_COUNT:-0} -gt 0 && -n $(saved) ]]; then
     resume=--resume
+    before=$(saved)
 fi
-before=none
 while true; do
     status=0
     train "$@" || status=$?

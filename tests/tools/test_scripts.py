@@ -64,7 +64,8 @@ def test_slurm_gets_its_arguments(tmp_path: Path, gres: str | None, wanted: list
         '--ntasks=4',
         '--ntasks-per-node=2',
         '--cpus-per-task=5',
-        '--kill-on-bad-exit=1',
+        '--kill-on-bad-exit=0',
+        '--wait=60',
         *wanted,
         '--signal=USR1@120',
         '-t',
@@ -101,6 +102,7 @@ exit 138
         (dict(WARNINGS=9, END=0, STUCK=1), 138, 1),
         (dict(WARNINGS=1, END=0, SLURM_JOB_ID=7), 0, 'requeue 7'),
         (dict(WARNINGS=0, END=0, SLURM_RESTART_COUNT=1), 0, 1),
+        (dict(WARNINGS=9, END=0, STUCK=1, SLURM_RESTART_COUNT=1, SLURM_JOB_ID=7), 138, 1),
     ],
 )
 def test_slurm_goes_on_when_the_time_was_up(
