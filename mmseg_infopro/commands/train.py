@@ -8,8 +8,8 @@ from urllib.error import URLError
 
 from ..config.arguments import apply_partition_arguments
 from ..config.helpful import with_helpful_modules
-from ..config.placement import apply_placement, place_by_arguments
 from ..config.own_hooks import draw_pictures
+from ..config.placement import apply_placement, place_by_arguments
 from ..config.read import choose_work_dir, read_config, use_amp
 from ..hooks import ProgressHook, explained_out_of_memory
 from ..parallel import note_training, on_main_process, process_group

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS
@@ -85,7 +86,7 @@ def dry_config_steps(cfg: Config, *watches: Watch) -> list[DryStep]:
 
     if watches:
         return measure()
-    return recalled(list[DryStep], ('dry steps', model_cfg, wrapper, shape), measure)
+    return recalled(list[DryStep], ('dry steps', model_cfg, wrapper, shape, get_device()), measure)
 
 
 def _kinds_of_step(model: Any) -> dict[str, Callable[[], AbstractContextManager[None]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmengine.device import get_device
+
 from ..local.settings import LocalSettings
 
 
@@ -17,17 +19,20 @@ class Borders:
             on, those that it may train on again. ``local.reuse`` makes these no fewer: where all
             that arrive are new, none is used up.
         narrow: Whether 32-bit floats travel, and wait, in 16 bits: ``local.border_dtype``.
+        ahead: Without staleness, how many a process asks for before it needs them: 1 on CPUs,
+            where nothing travels before it is asked for.
     """
 
     in_flight: int = 2
     staleness: int = 0
     narrow: bool = False
+    ahead: int = 0
 
     @classmethod
     def of(cls, settings: LocalSettings) -> Borders:
-        """Return those of a pipeline with some settings."""
-        narrow = settings.border_dtype is not None
-        return cls(settings.in_flight, settings.staleness, narrow)
+        """Return those of a pipeline with some settings, on the kind of device at hand."""
+        narrow, ahead = settings.border_dtype is not None, int(get_device() == 'cpu')
+        return cls(settings.in_flight, settings.staleness, narrow, ahead)
 
     def alive(self, received: int, sent: int) -> int:
         """Return the bytes that are alive besides what a module trains on.
@@ -36,7 +41,7 @@ class Borders:
             received: Of a border that the process gets, as it travels; 0 for the first process.
             sent: Of one that it passes on, as it travels; 0 for the last one.
         """
-        kept = self.staleness + 1 if self.staleness else 0
+        kept = self.staleness + 1 if self.staleness else self.ahead
         return self.in_flight * sent + kept * received
 
     def travelling(self, num_bytes: int, floats: int) -> int:

@@ -195,6 +195,9 @@ def test_borders_that_are_kept_and_narrow_ones_count(seed):
     assert judged_by.peak(step, ['unit2', 'unit4']) == max(peaks)
     costs = StageCosts(step, DEVICE, borders=borders)
     assert [costs.peak(*span) for span in spans] == peaks
+    ahead = StageCosts(step, DEVICE, borders=Borders(in_flight=3, narrow=True, ahead=1))
+    peaks = [peak_by_hand(step, *span, in_flight=3, kept=1, narrow=True) for span in spans]
+    assert [ahead.peak(*span) for span in spans] == peaks
 
 
 def test_a_cap_leaves_out_what_borders_would_exceed():
