@@ -8,7 +8,7 @@ from rich.table import Table
 from ...measure.sizes import table_unit
 from .measuring import Comparison
 from .race import measured_link, measured_stages
-from .trace import shares_of
+from .trace import time_shares
 from .turns import APART, ONE_PROCESS, PIPELINE
 
 
@@ -44,7 +44,7 @@ def race_lines(found: Comparison) -> list[str]:
     total = sum(stage.seconds for stage in stages)
     did = [
         f'process {rank}: ' + ', '.join(f'{kind} {share:.1%}' for kind, share in shares.items())
-        for rank, shares in enumerate(map(shares_of, turns[PIPELINE][-1]))
+        for rank, shares in enumerate(map(time_shares, turns[PIPELINE][-1]))
     ]
     return [
         f'pipeline / side by side: {apart:.3f}',

@@ -52,7 +52,7 @@ def bars_of(turn: Turn) -> Bars:
     return bars
 
 
-def shares_of(turn: Turn) -> dict[str, float]:
+def time_shares(turn: Turn) -> dict[str, float]:
     """Return which share of its time a process spent on each kind."""
     bars = bars_of(turn)
     total = sum(length for parts in bars.values() for _, length in parts)

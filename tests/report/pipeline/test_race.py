@@ -13,7 +13,7 @@ from mmseg_infopro.report.pipeline.race import (
     measured_stages,
     race_rows,
 )
-from mmseg_infopro.report.pipeline.trace import bars_of, draw_trace, shares_of
+from mmseg_infopro.report.pipeline.trace import bars_of, draw_trace, time_shares
 from mmseg_infopro.report.pipeline.turns import LINK_BYTES, WAYS, Turn
 
 
@@ -69,7 +69,7 @@ def test_a_process_computes_when_it_does_nothing_else(tmp_path: Path):
         'wait': [(1.0, 2.0)],
         'send': [(12.0, 1.0)],
     }
-    assert shares_of(busy) == pytest.approx(dict(compute=0.85, wait=0.1, send=0.05))
+    assert time_shares(busy) == pytest.approx(dict(compute=0.85, wait=0.1, send=0.05))
     draw_trace([busy, busy], tmp_path / 'trace.png', 'a title')
     assert Image.open(tmp_path / 'trace.png').width > 800
 
