@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from mmengine.device import get_device
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 from mmseg_infopro.run.checkpoints import check_checkpoint
+from tests.parallel.slow_process import SLOW_HOOK, figures
 from tests.parallel.test_killed_process import train
 from tests.tools.conftest import write_config
 
@@ -37,24 +37,6 @@ train_cfg.update(max_iters=20)
 default_hooks.update(logger=dict(interval=20), checkpoint=dict(interval=2))
 model['local'].update(process_timeout=10, placement='pipeline', staleness=3)
 """
-SLOW_HOOK = """
-import time
-from mmengine.hooks import Hook
-from mmseg.registry import HOOKS
-
-@HOOKS.register_module()
-class SlowHook(Hook):
-    def __init__(self, process, seconds, first=0):
-        self.process, self.seconds, self.first = process, seconds, first
-    def before_train(self, runner):
-        if runner.rank == self.process:
-            backbone = runner.model.module.backbone
-            layer = (backbone.layer1, backbone.layer4)[runner.rank][0]
-            layer.register_forward_pre_hook(lambda *_: self.wait(runner))
-    def wait(self, runner):
-        if runner.model.training and runner.iter >= self.first:
-            time.sleep(self.seconds)
-"""
 
 
 @pytest.fixture
@@ -67,12 +49,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def figures(folder: Path) -> tuple[float, float]:
-    """Return iterations per second, of all but the first 50, and the mIoU in percent."""
-    (log,) = folder.glob('run/*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    times = [line['time'] for line in lines if 'loss' in line][1:]
-    (miou,) = [line['mIoU'] for line in lines if 'mIoU' in line]
+def speed(run: Path) -> tuple[float, float]:
+    """Return iterations per second, and the mIoU in percent."""
+    times, (miou,) = figures(run)
     return len(times) / sum(times), miou
 
 
@@ -85,7 +64,7 @@ def test_a_slow_process_holds_up_the_exact_form_only(folder: Path, process: int)
         setting = f'model.local.staleness={staleness}'
         outcome = train(config, '--placement', 'pipeline', '--cfg-options', setting)
         assert outcome.returncode == 0, outcome.stderr
-        found[staleness] = figures(folder)
+        found[staleness] = speed(folder / 'run')
         print(f'\nslow process {process}, staleness {staleness}: ', end='')
         print('{:.2f} iterations/s, mIoU {:.2f}'.format(*found[staleness]))
         for line in re.findall('iterations of local module.*', outcome.stdout):
