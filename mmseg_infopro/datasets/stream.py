@@ -18,6 +18,8 @@ from mmengine.logging import print_log
 from mmseg.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset
 
+from .row_sampler import row_size
+
 
 class StreamIndex(int):
     """A data set index that knows its place in the training stream.
@@ -48,19 +50,15 @@ class StreamSampler(InfiniteSampler):
     Args:
         args: As for `InfiniteSampler`.
         processes_per_sample: How many neighbouring processes load the same samples, as those of a
-            pipeline do; together they count as one.
+            pipeline do; together they count as one. A job of one process loads them all.
         kwargs: As for `InfiniteSampler`.
     """
 
     def __init__(self, *args: Any, processes_per_sample: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if processes_per_sample < 1 or self.world_size % processes_per_sample:
-            raise ValueError(
-                f'StreamSampler.processes_per_sample must divide the {self.world_size} processes '
-                f'of the job, got {processes_per_sample}'
-            )
-        self.rank //= processes_per_sample
-        self.world_size //= processes_per_sample
+        row = row_size(self, processes_per_sample)
+        self.rank //= row
+        self.world_size //= row
 
     def _indices_of_rank(self) -> Iterator[int]:
         # InfiniteSampler.skip restarts this generator, so positions survive a resume.

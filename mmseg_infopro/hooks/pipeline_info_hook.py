@@ -29,7 +29,7 @@ class PipelineInfoHook(RuntimeInfoHook):
     ``loss``. Between these nothing waits.
 
     In a validation or test each process of a pipeline runs its own module, and the last one
-    predicts.
+    predicts. A test in one process, as by mmseg's own script, is as ever.
     """
 
     priority = 'HIGHEST'  # before whatever reads what is logged, or saves
@@ -102,11 +102,13 @@ class PipelineInfoHook(RuntimeInfoHook):
     def before_test(self, runner: Runner) -> None:
         """Let the loop evaluate a pipeline."""
         super().before_test(runner)
-        spread_evaluation(runner.test_loop, pipeline(runner))
+        if runner.world_size > 1:
+            spread_evaluation(runner.test_loop, pipeline(runner))
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Bring to its end what is on its way, before averages are given back."""
-        pipeline(runner).end_predictions()
+        if runner.world_size > 1:
+            pipeline(runner).end_predictions()
         super().after_test_epoch(runner, metrics)
 
     def log_steps(self, runner: Runner) -> None:

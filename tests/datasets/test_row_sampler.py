@@ -1,7 +1,9 @@
+from itertools import islice
+
 import pytest
 from mmengine.dataset import DefaultSampler
 
-from mmseg_infopro.datasets import RowSampler
+from mmseg_infopro.datasets import RowSampler, StreamSampler
 
 
 def sampler(monkeypatch: pytest.MonkeyPatch, cls, rank: int, world: int, **kwargs):
@@ -25,3 +27,11 @@ def test_a_row_is_one_process(monkeypatch: pytest.MonkeyPatch, round_up: bool) -
 def test_other_numbers_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match='must divide the 6 processes of the job, got 4'):
         sampler(monkeypatch, RowSampler, 0, 6, processes_per_sample=4)
+
+
+@pytest.mark.parametrize('cls', [RowSampler, StreamSampler])
+def test_one_process_gets_all(monkeypatch: pytest.MonkeyPatch, cls) -> None:
+    found = sampler(monkeypatch, cls, 0, 1, processes_per_sample=4)
+    assert list(islice(found, 5)) == list(range(5))
+    with pytest.raises(ValueError, match='must divide the 1 processes of the job, got 0'):
+        sampler(monkeypatch, cls, 0, 1, processes_per_sample=0)

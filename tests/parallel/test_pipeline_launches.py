@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from mmseg_infopro.datasets.cityscapes_tree import inspect_tree, prepare_tree
 from mmseg_infopro.datasets.streets import StreetSettings, write_streets
 from mmseg_infopro.run.checkpoints import check_checkpoint
+from tests.parallel.slow_process import figures
 from tests.parallel.test_killed_process import launch, train
 from tests.parallel.test_pipeline_runs import check_same_file, same
 from tests.tools.conftest import ROOT, run_tool, write_config
@@ -56,6 +57,17 @@ class HittingHook(Hook):
                 os.kill(os.getpid(), self.number)
 """
 
+MMSEG_TEST = """
+import sys
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+cfg = Config.fromfile(sys.argv[1])
+cfg.update(launcher='none', load_from=sys.argv[2], work_dir='tested')
+print(f"found {Runner.from_cfg(cfg).test()['mIoU']:.2f}")
+"""
+"""What mmseg's own tools/test.py does."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -99,6 +111,9 @@ def test_three_modules_are_as_one_process(folder: Path) -> None:
     arguments = 'dumped.py', '--work-dir', 'alone', '--placement', 'replicate'
     assert run_tool('train', *arguments, '--cfg-options', 'launcher=none', 'load_from=None') == 0
     check_same_runs(folder / 'run', folder / 'alone')
+    tested = launch(folder, sys.executable, '-c', MMSEG_TEST, str(dumped), 'run/iter_14.pth')
+    _, mious = figures(folder / 'run')
+    assert tested.stdout.splitlines()[-1] == f'found {mious[-1]:.2f}', tested.stderr
 
 
 @pytest.mark.parametrize(
