@@ -338,3 +338,24 @@ def test_a_network_of_efficientnet_lite_has_these_parts() -> None:
     assert (conv.out_channels, norm.num_features, len(blocks)) == (32, 32, 16)
     assert upstream.block_widths(blocks[0]) == (32, 16)
     assert upstream.depthwise_convolution(blocks[1]).stride in ((2, 2), [2, 2])
+
+
+def test_detaching_is_not_seen_by_modes() -> None:
+    class Seen(upstream.TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.operations: list[Any] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any, kwargs: Any = None) -> Any:
+            self.operations.append(func)
+            return func(*args, **(kwargs or {}))
+
+    tensor = torch.ones(2, requires_grad=True) * 2
+    with Seen() as seen:
+        found = upstream.detached(tensor)
+        assert seen.operations == []
+        tensor.add_(1)
+    assert len(seen.operations) == 1
+    assert not found.requires_grad
+    assert found.tolist() == [3, 3]
+    assert upstream.version(found) == upstream.version(tensor) == 1

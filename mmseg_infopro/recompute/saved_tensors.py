@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from ..upstream import storage_id, tree_leaves, version
+from ..upstream import detached, storage_id, tree_leaves, version
 from .offload import HostMemory
 from .slots import AllThere, Filler, Slot, is_parameter, place_of
 from .surroundings import Surroundings
@@ -102,7 +102,7 @@ class SavedTensors:
         place = place_of(tensor)
         slot = Slot(tensor, place, self.sources.get(place), self.number_of(tensor))
         if slot.source is None and slot.number is not None:
-            slot.tensor = tensor.detach()
+            slot.tensor = detached(tensor)
         self.slots.append(weakref.ref(slot))
         return slot
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..upstream import storage_id, version
+from ..upstream import detached, storage_id, version
 
 
 class Slot:
@@ -70,7 +70,7 @@ class Filler:
 
     def pack(self, tensor: Tensor) -> Tensor:
         """Take a tensor; the graph of the second run keeps it as it is."""
-        tensor = tensor.detach() if tensor.requires_grad and not is_parameter(tensor) else tensor
+        tensor = detached(tensor) if tensor.requires_grad and not is_parameter(tensor) else tensor
         slot = self.missing.get(self.count)
         if slot is not None:
             slot.fill(tensor)
