@@ -89,7 +89,7 @@ class SlowRun:
             self.train(run, data)
             (run / 'done').touch()
         times, mious = figures(run)
-        miou = f'{mious[-1]:.2f}' if mious else ''
+        miou = f'{mious[-1]:.2f}' if self.iterations == self.interval else ''
         return f'| {self.name} | {1000 * median(times):.0f} ms | {miou} |'
 
     def train(self, run: Path, data: Path) -> None:
