@@ -48,8 +48,9 @@ def draw_pictures(cfg: Config, num_images: int) -> None:
     if num_images < 1:
         raise ValueError(f'--pictures must be at least 1, got {num_images}')
     own = dict(type='PicturesHook', num_images=num_images)
-    hooks = cfg.get('custom_hooks') or []
-    cfg.custom_hooks = [h for h in hooks if type_name(h) != own['type']] + [own]
+    hooks = list(cfg.get('custom_hooks') or [])
+    others = [h for h in hooks if not (isinstance(h, dict) and type_name(h) == own['type'])]
+    cfg.custom_hooks = [*others, own]
 
 
 def _is_plain(kind: Any) -> bool:

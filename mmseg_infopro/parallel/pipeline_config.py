@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.logging import print_log
 
-from ..config.walk import type_name
+from ..config.walk import type_name, walk
 from ..local.schedules import build_schedule
 from ..local.settings import read_local_settings
 from .pipeline_checks import (
@@ -136,8 +136,8 @@ def _check_validation(cfg: Config) -> None:
 
 
 def _check_pictures(cfg: Config) -> None:
-    for hook in [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]:
-        kind = type_name(hook or {})
+    for _, hook in walk([cfg.get('default_hooks'), cfg.get('custom_hooks')]):
+        kind = type_name(hook)
         if kind == 'PicturesHook' or (kind == 'SegVisualizationHook' and hook.get('draw')):
             name = 'PicturesHook (--pictures)' if kind == 'PicturesHook' else f'{kind}(draw=True)'
             raise ValueError(

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
+from tests.parallel.test_killed_process import job_environment
 from tests.tools.conftest import ROOT
-from tests.tools.test_scripts import free_port
 
 BOUNDARY = 'layer3.1'
 SHORT = 100
@@ -98,19 +96,13 @@ class SlowRun:
         (folder / 'slow.py').write_text(SLOW_HOOK)
         places = dict(configs=ROOT / 'configs', data=data.resolve(), boundary=BOUNDARY)
         config.write_text(CONFIG.format(**vars(self), **places))
-        environment = {
-            **os.environ,
-            'PYTHON': sys.executable,
-            'PYTHONPATH': f'{folder}:{ROOT}',
-            'PORT': str(free_port()),
-            'OMP_NUM_THREADS': '1',
-        }
         command = [
             *(str(ROOT / 'tools/dist_train.sh'), str(config), '2', '--work-dir', str(run)),
             *('--placement', 'pipeline'),
             *('--cfg-options', f'model.local.staleness={self.staleness}'),
         ]
         with run.with_suffix('.log').open('w') as log:
+            environment = job_environment(folder)
             subprocess.run(command, env=environment, stdout=log, stderr=log, check=True)
 
 

@@ -45,6 +45,17 @@ def train(config: Path, *args: str, processes: int = 2) -> subprocess.CompletedP
     return launch(config.parent, script, str(config), str(processes), '--work-dir', 'run', *args)
 
 
+def job_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a job of one thread a process, which may import from a folder."""
+    return {
+        **os.environ,
+        'PYTHON': sys.executable,
+        'PYTHONPATH': f'{folder}:{ROOT}',
+        'PORT': str(free_port()),
+        'OMP_NUM_THREADS': '1',
+    }
+
+
 def launch(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a job in a folder; fail if that does not end."""
     job = subprocess.Popen(
@@ -53,13 +64,7 @@ def launch(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env={
-            **os.environ,
-            'PYTHON': sys.executable,
-            'PYTHONPATH': f'{folder}:{ROOT}',
-            'PORT': str(free_port()),
-            'OMP_NUM_THREADS': '1',
-        },
+        env=job_environment(folder),
     )
     try:
         out, err = job.communicate(timeout=TIMEOUT)

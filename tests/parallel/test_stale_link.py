@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,16 @@ def noted(carried: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return carried.state.clone(), labels.clone()
 
 
-def wait_until(store: Any, key: str, number: int) -> int:
-    """Wait until a process has taken some steps, and look whether it takes one more."""
+def wait_for(store: Any, key: str, number: int) -> None:
+    """Wait until a process has taken some steps."""
     deadline = time.monotonic() + 10
     while store.add(key, 0) < number and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def wait_until(store: Any, key: str, number: int) -> int:
+    """Wait until a process has taken some steps, and look whether it takes one more."""
+    wait_for(store, key, number)
     time.sleep(1.5)  # a loaded machine has to come to where it waits
     return int(store.add(key, 0))
 
@@ -132,12 +138,21 @@ def of_two(rank: int) -> dict[str, Any]:
 
 
 def of_three(rank: int, slow: int) -> dict[str, Any]:
-    """One of three processes sleeps in each of its iterations."""
+    """One of three processes stays behind a neighbour after its first step."""
     recorded = Recorded(3, 16, staleness=STALENESS, in_flight=1)
-    if rank == slow:
-        layers = dict(recorded.wrapper.module.backbone.named_modules())
-        layer = layers[('layer1.0', 'layer3.0', 'layer4.1')[rank]]
-        layer.register_forward_pre_hook(lambda *_: time.sleep(0.5))
+    store = PrefixStore('three', job_store())
+    neighbour, ahead = (slow - 1, STALENESS) if slow else (1, 1)
+    train_step, iterations = recorded.wrapper.train_step, count()
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        iteration = next(iterations)
+        if rank == neighbour:
+            store.add('begun', 1)
+        elif rank == slow and iteration:
+            wait_for(store, 'begun', min(iteration + ahead + 1, recorded.steps))
+        return train_step(*args, **kwargs)
+
+    recorded.wrapper.train_step = counted
     return recorded.train()
 
 
@@ -224,6 +239,5 @@ def test_labels_stay_with_their_border_through_all_processes(slow: int, tmp_path
     check_first_labels(first)
     for before, behind in ((first, second), (second, third)):
         check_bounds(sources(before, behind), STALENESS, STALENESS + 1)
-    for part in (first, second, third):
-        counts = part['counts']
-        assert sum(counts.get(kind, 0) for kind in ('new', 'reused', 'untrained')) == 16
+    counts = [part['counts'] for part in (first, second, third)]
+    assert counts[slow]['untrained'] > 0
