@@ -25,7 +25,7 @@ from .cap_schedule import SAME_IMAGES, SAME_TIME, iterations_for, rescheduled
 from .cap_steps import fit_way
 from .record import digest
 
-ROUNDS, STEPS = 3, 2
+ROUNDS, STEPS = 8, 3
 """Turns in which steps are timed, and steps a turn."""
 
 
