@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -58,3 +58,8 @@ def training_batch(shape: StepShape) -> dict[str, Any]:
         for _ in range(shape.batch_size)
     ]
     return dict(inputs=images, data_samples=samples)
+
+
+def map_bytes(samples: Iterable[SegDataSample]) -> int:
+    """Return the bytes of the label and edge maps of some samples."""
+    return sum(value.data.nbytes for sample in samples for value in sample.values())

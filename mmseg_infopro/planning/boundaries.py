@@ -128,8 +128,8 @@ class SegmentCosts:
             return self.saved[end] - self.saved[start]
         units = self.step.units
         groups = self._groups(start, end)
-        inputs = sum(units[first - 1].state for first, _ in groups[1:])
-        return inputs + sum(unit.kept for unit in units[start:end]) + units[end - 1].state
+        states = sum(units[last - 1].state_beyond(last - first) for first, last in groups)
+        return states + sum(unit.kept for unit in units[start:end])
 
     def _backward(self, start: int, end: int) -> int:
         """Return the peak of the units' backward passes.
@@ -144,7 +144,8 @@ class SegmentCosts:
                 gradients = self.gradients[end] - self.gradients[i + 1]
                 inside = self.saved[i] - self.saved[first]
                 peak = max(peak, held + inside + units[i].backward + gradients)
-            held += units[last - 1].state + sum(unit.kept for unit in units[first:last])
+            held += units[last - 1].state_beyond(last - first)
+            held += sum(unit.kept for unit in units[first:last])
         return peak
 
     def _groups(self, start: int, end: int) -> list[tuple[int, int]]:

@@ -36,6 +36,8 @@ class UnitBytes:
         saved: Activations that it keeps for its backward pass.
         state: What it passes on; a module keeps the state that it starts from.
         state_floats: What of it are 32-bit floats.
+        carried: What of it was there one unit before, two units before, and so on, up to the last
+            that is not zero: branches that the units between leave alone.
         context: What a module that begins behind it holds of a context: activations of the
             embeddings, and what they read of earlier modules.
         gradients: Of its parameters; they stay from its backward pass to the optimizer step.
@@ -46,6 +48,7 @@ class UnitBytes:
             train with the module that the unit is in.
         auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
         backward: Peak of its own forward and backward pass, beyond what was there before.
+        released: As ``backward``, where nobody holds what it passes on: a next group has had it.
         head_parameters: Of the local heads, and of the context of a module that begins behind it.
             Their gradients stay to the optimizer step, and they themselves, with what the optimizer
             keeps of them, are there all the time.
@@ -74,6 +77,7 @@ class UnitBytes:
     auxiliary: int = 0
     auxiliary_feature: int = 0
     backward: int = 0
+    released: int = 0
     head_parameters: int = 0
     frozen: bool = False
     kept: int = 0
@@ -89,7 +93,18 @@ class UnitBytes:
     auxiliary_work: Work = NO_WORK
     reads_image: bool = False
     state_floats: int = 0
+    carried: tuple[int, ...] = ()
     retained_floats: int = 0
+
+    def state_beyond(self, distance: int) -> int:
+        """Return what of its state was not there some units before.
+
+        Args:
+            distance: How many; at 0 nothing is new.
+        """
+        if not distance:
+            return 0
+        return self.state - (self.carried[distance - 1] if distance <= len(self.carried) else 0)
 
 
 @dataclass(frozen=True)

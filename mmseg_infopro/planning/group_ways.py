@@ -31,7 +31,9 @@ class GroupOptions:
         cost: Of recomputing, in FLOPs.
         flops: What of the cost compute operations are.
         saved: As in :class:`RecomputeGroup`, without the names of operations.
-        backward: Peaks of its backward pass beyond what earlier groups hold.
+        backward: Peaks of its backward pass beyond what earlier groups hold, were the module to end
+            with it: what the next one starts from is there.
+        released: The same, where another group follows, which has let go of its input.
     """
 
     kept: Ints
@@ -39,6 +41,7 @@ class GroupOptions:
     flops: Ints
     saved: tuple[str | tuple[int, ...], ...]
     backward: Ints
+    released: Ints
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class Ways:
     """The ways to run the first units of a module, one per element.
 
     Attributes:
-        held: Bytes held between the passes, the module's and the next group's inputs apart.
+        held: Bytes held between the passes, with what they pass on; the module's input apart.
         cost: Of recomputing, in FLOPs.
         backward: Peak of the backward passes; but for the tail, less the gradients of all units.
         earlier: That of all groups but the last.
+        released: That of all groups, were another one to follow.
         start: First unit of the last group.
         before: Element of the ways up to ``start``.
         option: Of the last group.
@@ -59,6 +63,7 @@ class Ways:
     cost: Ints
     backward: Ints
     earlier: Ints
+    released: Ints
     start: Ints
     before: Ints
     option: Ints
@@ -72,23 +77,23 @@ class Ways:
         """Return ``count`` ways to run nothing."""
         return cls(*(np.zeros(count, np.int64) for _ in fields(cls)))
 
-    def extend(self, options: GroupOptions, first: int, entry: int, later: int) -> Ways:
+    def extend(self, options: GroupOptions, first: int, state: int, later: int) -> Ways:
         """Add a group to all ways, in all of its options.
 
         Args:
             options: Of the group.
             first: Its first unit.
-            entry: Bytes of its input, which it holds.
+            state: Bytes of what it passes on and did not start from.
             later: Bytes that are there in its backward pass from what runs after it.
         """
         num_ways, num_options = len(self.held), len(options.kept)
-        held = self.held + entry
-        own = held[:, None] + options.backward + later
+        before = self.held[:, None] + later
         return Ways(
-            (held[:, None] + options.kept).ravel(),
+            (self.held[:, None] + options.kept + state).ravel(),
             (self.cost[:, None] + options.cost).ravel(),
-            np.maximum(self.backward[:, None], own).ravel(),
-            self.backward.repeat(num_options),
+            np.maximum(self.released[:, None], before + options.backward).ravel(),
+            self.released.repeat(num_options),
+            np.maximum(self.released[:, None], before + options.released).ravel(),
             np.full(num_ways * num_options, first),
             np.arange(num_ways).repeat(num_options),
             np.broadcast_to(np.arange(num_options), (num_ways, num_options)).ravel(),
@@ -97,13 +102,16 @@ class Ways:
 
 def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
     """Return the ways to run a group of units, cheapest FLOPs per byte given up first."""
-    backward = inside = 0
+    backward = released = inside = 0
     gradients = sum(unit.gradients for unit in units)
     for unit in units:
         gradients -= unit.gradients  # those of later units are there
-        backward = max(backward, inside + unit.backward + gradients)
-        inside += unit.inside + unit.state
-    made = inside - units[-1].state
+        is_last = unit is units[-1]
+        own = unit.backward if is_last else unit.released
+        backward = max(backward, inside + own + gradients)
+        released = max(released, inside + unit.released + gradients)
+        inside += unit.inside + unit.state_beyond(1)
+    made = inside - units[-1].state_beyond(1)
     all_operations = [(op, unit is units[-1]) for unit in units for op in unit.operations]
     repeated = [
         (number, op)
@@ -123,14 +131,16 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
         kept, flops = np.append(made, kept), np.append(0, flops)
         saved.insert(0, 'all')
     cost = flops + FLOPS_PER_BYTE * (made - kept)
-    peaks = np.full(len(saved), backward)
+    backwards, releases = np.full(len(saved), backward), np.full(len(saved), released)
     if len(units) == 1 and units[0].by_layers:
         again = units[0].by_layers_flops
         saved.append('layers')
         kept, flops = np.append(kept, 0), np.append(flops, again)
         cost = np.append(cost, again + PASSES * FLOPS_PER_BYTE * made)
-        peaks = np.append(peaks, units[0].by_layers)
-    return GroupOptions(kept, cost, flops, tuple(saved), peaks)
+        backwards = np.append(backwards, units[0].by_layers)
+        output = units[0].backward - units[0].released
+        releases = np.append(releases, units[0].by_layers - output)
+    return GroupOptions(kept, cost, flops, tuple(saved), backwards, releases)
 
 
 def unbeaten(found: Sequence[Ways]) -> Ways:
@@ -138,7 +148,9 @@ def unbeaten(found: Sequence[Ways]) -> Ways:
     columns = zip(*(vars(ways).values() for ways in found), strict=True)
     ways = Ways(*map(np.concatenate, columns))
     order = np.argsort(ways.held, kind='stable')
-    chosen = [_thinned(_falls(ways.cost[order])), _thinned(_falls(ways.backward[order]))]
+    chosen = [
+        _thinned(_falls(values[order])) for values in (ways.cost, ways.backward, ways.released)
+    ]
     return ways.take(order[np.unique(np.concatenate(chosen))])
 
 

@@ -96,10 +96,10 @@ class ModuleWays:
             if self.frozen[end] - self.frozen[start] < end - start:
                 heads += units[end - 1].heads
                 gradients += units[end - 1].head_parameters
-        room, state = self.room(start, end), units[end - 1].state
-        fits = ways.held + state + heads <= room
+        room = self.room(start, end)
+        fits = ways.held + heads <= room
         # What the next module starts from is there; the last group's own peak has it.
-        passed_on = 0 if end == len(units) else state
+        passed_on = 0 if end == len(units) else units[end - 1].state_beyond(end - start)
         fits &= np.maximum(ways.backward, ways.earlier + passed_on) + gradients <= room
         return int(np.argmin(np.where(fits, ways.cost, MOST))) if fits.any() else None
 
@@ -126,13 +126,13 @@ class ModuleWays:
                     break
                 if not reached[first].held.size:
                     continue
-                entry = units[first - 1].state if first > start else 0
+                state = units[end - 1].state_beyond(end - first)
                 # Gradients of features within the module, which its heads have left.
                 waiting = self.auxiliary_features[first] - self.auxiliary_features[start]
                 waiting += self.retained[first] - self.retained[start] if is_tail else 0
                 waiting += later - self.gradients[end]
-                extended = reached[first].extend(self.options(first, end), first, entry, waiting)
-                found.append(extended.take(np.flatnonzero(extended.backward <= room)))
+                extended = reached[first].extend(self.options(first, end), first, state, waiting)
+                found.append(extended.take(np.flatnonzero(extended.released <= room)))
             if found:
                 reached[end] = unbeaten(found)
         return reached

@@ -132,8 +132,9 @@ class _Cap:
         """Return what the heads of the last module need, wherever it begins, with what is left."""
         last = len(self.step.units)
         starts = range(self.num_modules - 1, last if self.num_modules > 1 else 1)
-        room = max(self.room(start, last) for start in starts)
-        return self.asked - room + self.step.tail_heads + self.step.units[-1].state
+        final = self.step.units[-1]
+        room = max(self.room(start, last) - final.state_beyond(last - start) for start in starts)
+        return self.asked - room + self.step.tail_heads
 
     def room(self, start: int, end: int) -> int:
         """Return the bytes that are left to a module from ``start`` on, wherever it ends."""

@@ -57,13 +57,39 @@ class SavedBytes:
         return found
 
 
+class StateAges:
+    """Knows how many units ago the tensors of a state were made.
+
+    Args:
+        state: That the first unit starts from.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._ages: dict[int, int] = {}
+        self.carried(state)
+
+    def carried(self, state: State) -> tuple[int, ...]:
+        """Return what of the next unit's state was there one unit before, two, and so on.
+
+        Args:
+            state: Bytes of a storage that several of its tensors share count once.
+        """
+        storages = {storage_id(t.untyped_storage()): t.nbytes for t in _tensors(state)}
+        # Storages that the state before had are alive: no address is used twice.
+        self._ages = {key: self._ages.get(key, -1) + 1 for key in storages}
+        sizes = [(self._ages[key], size) for key, size in storages.items()]
+        oldest = max(self._ages.values(), default=0)
+        return tuple(sum(size for age, size in sizes if age >= k) for k in range(1, oldest + 1))
+
+
 @dataclass(frozen=True)
 class Alone:
     """What a unit needs on its own.
 
     Attributes:
         peak: Of its passes, beyond what was there before.
-        by_layers: The same, if it recomputes layer by layer; 0 if that was not asked for.
+        released: The same, if nobody holds what it returns until its backward pass.
+        by_layers: As ``peak``, if it recomputes layer by layer; 0 if that was not asked for.
         by_layers_flops: What that repeats.
         activations: Of it.
         forward: The work of its forward pass.
@@ -71,6 +97,7 @@ class Alone:
     """
 
     peak: int
+    released: int
     by_layers: int
     by_layers_flops: int
     activations: Activations
@@ -99,6 +126,7 @@ class UnitsAlone:
             run = partial(unit.apply, backbone)
             work = WorkCounter()
             peak, flops = _peak_and_flops(run, start, (), work)
+            released, _ = _peak_and_flops(run, start, (), holds=False)
             by_layers = repeated = 0
             if self._by_layers:
                 # Whether its output is held or made again, it is there once.
@@ -110,7 +138,7 @@ class UnitsAlone:
                 parameter.grad = None
             activations = measure_activations(run, start)
             self._known[likeness] = Alone(
-                peak, by_layers, repeated, activations, work.forward, work.backward
+                peak, released, by_layers, repeated, activations, work.forward, work.backward
             )
         return self._known[likeness]
 
@@ -135,14 +163,25 @@ def _peak_and_flops(
     state: State,
     existing: Iterable[Tensor],
     watch: Watch | None = None,
+    holds: bool = True,
 ) -> tuple[int, int]:
-    """Return the peak beyond ``existing``, and the FLOPs, of both passes of a unit."""
+    """Return the peak beyond ``existing``, and the FLOPs, of both passes of a unit.
+
+    Args:
+        run: The unit.
+        state: What it starts from.
+        existing: As for :func:`~..measure.dry_step.peak_beyond`.
+        watch: The same.
+        holds: Whether the caller holds what the unit returns until its backward pass has run.
+    """
     tracker = MemoryTracker(watch=watch)
     tracker.track(existing, 'existing')
     with UpperBounds(), tracker:
         outputs = [tensor for tensor in _tensors(run(state)) if tensor.requires_grad]
         if outputs:
-            _Root.apply(*outputs).backward()
+            root = _Root.apply(*outputs)
+            outputs = outputs if holds else []
+            root.backward()
     return tracker.peak_bytes.total() - tracker.peak_bytes['existing'], tracker.flops
 
 

@@ -68,7 +68,7 @@ def measure_step(
     return StepBytes(
         tuple(units),
         tail_heads,
-        fixed=round(shape.copies * parameters) + num_bytes([run.image]),
+        fixed=round(shape.copies * parameters) + run.batch_bytes,
         copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
         tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),

@@ -28,11 +28,12 @@ from ..measure.work import Work
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.operations import Activations, Saved
 from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
-from .batch import StepShape, training_batch
+from .batch import StepShape, map_bytes, training_batch
 from .costs import UnitBytes
 from .head_peaks import peak_of_heads, peak_of_tail
 from .unit_bytes import (
     SavedBytes,
+    StateAges,
     UnitsAlone,
     as_leaf,
     float_bytes,
@@ -52,6 +53,7 @@ class UnitMeasurement:
         movable: Auxiliary heads that read one feature, and which: they train in its module.
         fixed_aux: The others, which are taken for the tail's.
         features: Those that were emitted, by index.
+        batch_bytes: Of the images, as loaded and normalized, and of the label maps.
         measures: Whether a head asks how large residual branches are.
         emitting_units: The positions of the units that emitted them.
     """
@@ -94,8 +96,11 @@ class UnitMeasurement:
         run_after = [*self.heads.values(), *neck_and_heads(self.model)]
         self.recomputed_heads = run_after if self.recomputes else []
         with self.mode:
-            self.samples = training_batch(shape)['data_samples']
+            batch = training_batch(shape)
+            self.samples = batch['data_samples']
             self.image = torch.empty(shape.batch_size, shape.in_channels, *shape.crop)
+        # The preprocessor pads: maps are there as loaded and as read.
+        self.batch_bytes = num_bytes([self.image, *batch['inputs']]) + 2 * map_bytes(self.samples)
         self.contexts: dict[str, Any] = {}
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
@@ -138,7 +143,7 @@ class UnitMeasurement:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
         saved = SavedBytes([*self.model.parameters(), *self.model.buffers()])
-        alone = UnitsAlone(self.recomputed == 'auto')
+        alone, ages = UnitsAlone(self.recomputed == 'auto'), StateAges(state)
         measured: list[UnitBytes] = []
         entry = [self.image]
         units = backbone.units()
@@ -167,6 +172,7 @@ class UnitMeasurement:
                     unit.name,
                     saved=saved_bytes,
                     state=num_bytes(tree_leaves(state)),
+                    carried=ages.carried(state),
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     state_floats=float_bytes(tree_leaves(state)),
@@ -174,6 +180,7 @@ class UnitMeasurement:
                     retained_floats=float_bytes(tree_leaves(read)),
                     heads=heads_peak,
                     backward=needs.peak,
+                    released=needs.released,
                     head_parameters=self._parameters_at(unit.name),
                     frozen=not gradients,
                     kept=_kept_bytes(activations, self.recomputed),

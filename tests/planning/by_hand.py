@@ -13,7 +13,8 @@ NUM_UNITS = 5
 def random_step(seed: int) -> StepBytes:
     draw = random.Random(seed).randrange
     head_parameters = draw(6)
-    units = []
+    units: list[UnitBytes] = []
+    pieces: dict[int, int] = {}
     for i in range(NUM_UNITS):
         sizes = [draw(1, 30) for _ in range(draw(1, 3))]
         operations = tuple(
@@ -21,18 +22,26 @@ def random_step(seed: int) -> StepBytes:
             for size in sizes
         )
         inside = sum(sizes) + draw(20)
-        state = draw(1, 20)
+        # Some of what was there is passed on as it is.
+        pieces = {made: size for made, size in pieces.items() if draw(2)} | {i: draw(1, 20)}
+        state = sum(pieces.values())
+        backward = inside + state + draw(30)
         units.append(
             UnitBytes(
                 f'unit{i}',
                 saved=inside + state,
                 state=state,
+                carried=tuple(
+                    sum(size for made, size in pieces.items() if made <= before)
+                    for before in range(i - 1, min(pieces) - 1, -1)
+                ),
                 gradients=draw(10),
                 retained=draw(10),
                 heads=draw(60),
                 auxiliary=draw(20),
                 auxiliary_feature=draw(12),
-                backward=inside + state + draw(30),
+                backward=backward,
+                released=backward - draw(state),
                 head_parameters=head_parameters,
                 ends_group=draw(4) == 0,
                 inside=inside,
@@ -49,6 +58,27 @@ def random_step(seed: int) -> StepBytes:
         tail_gradients=draw(20),
         updates_per_module=bool(seed % 2),
     )
+
+
+def state_behind(step, end):
+    """Return the bytes of the state behind some units, by which unit made them."""
+    if not end:
+        return {}
+    unit = step.units[end - 1]
+    older = [*unit.carried, 0]
+    pieces = {end - 1: unit.state - older[0]}
+    for before, (more, less) in enumerate(pairwise(older), start=2):
+        pieces |= {end - before: more - less} if more > less else {}
+    return pieces
+
+
+def union(*states):
+    """Return the bytes of some states, what several of them have once."""
+    pieces = {}
+    for state in states:
+        for made, size in state.items():
+            assert pieces.setdefault(made, size) == size
+    return sum(pieces.values())
 
 
 def peak_by_hand(step, ends, groups):
@@ -86,29 +116,35 @@ def module_peak_by_hand(step, start, end, spans, alive):
         alive: Bytes that are there all the time.
     """
     units, is_tail = step.units[start:end], end == len(step.units)
-    entry = step.units[start - 1].state if start else 0
-    held = []
+    border = state_behind(step, end)
+    inputs, held = [state_behind(step, start)], []
     for first, stop, kept in spans:
-        inputs = step.units[first - 1].state if first > start else 0
+        inputs.append(state_behind(step, first))
         inner = 0 if kept == 'layers' else kept
         if kept is None:
             inner = sum(step.units[i].inside for i in range(first, stop))
-        held.append((inputs, inner))
+        held.append(inner)
     heads = sum(unit.auxiliary for unit in units)
     heads += step.tail_heads if is_tail else units[-1].heads
-    peak = alive + entry + sum(map(sum, held)) + units[-1].state + heads
+    peak = alive + sum(held) + union(*inputs, border) + heads
     gradients = step.tail_gradients if is_tail else units[-1].head_parameters
-    for (first, stop, kept), (inputs, _) in zip(reversed(spans), reversed(held), strict=True):
+    for first, stop, kept in reversed(spans):
         held.pop()
-        before = alive + entry + sum(map(sum, held)) + inputs
-        # What the next module starts from.
-        before += 0 if stop == end or is_tail else units[-1].state
+        # What the next module starts from is there; a unit's own peak has it. Planned is that what
+        # the module started from is in it, and nothing else that is there.
+        passed_on = union(inputs[0], border) - union(inputs[0])
+        before = alive + sum(held) + union(*inputs)
+        before += 0 if stop == end or is_tail else passed_on
+        inputs.pop()
         for unit in step.units[start:first]:
             before += unit.auxiliary_feature + (unit.retained if is_tail else 0)
         for i in range(stop - 1, first - 1, -1):
-            inside = sum(step.units[j].inside + step.units[j].state for j in range(first, i))
+            inside = sum(step.units[j].inside for j in range(first, i))
+            made = [state_behind(step, j + 1) for j in range(first, i)]
+            inside += union(state_behind(step, first), *made) - union(state_behind(step, first))
             unit = step.units[i]
             own = unit.by_layers if kept == 'layers' else unit.backward
+            own -= unit.backward - unit.released if i < end - 1 else 0
             peak = max(peak, before + inside + own + gradients)
             gradients += step.units[i].gradients
     return peak
@@ -121,7 +157,8 @@ def operations(step, first, stop):
 def made_again(step, first, stop, kept):
     """Return the bytes of a group that its second run makes; it has what it passes on."""
     units = step.units[first:stop]
-    return sum(unit.inside + unit.state for unit in units) - units[-1].state - kept
+    states = [state_behind(step, end) for end in range(first, stop)]
+    return sum(unit.inside for unit in units) + union(*states) - union(states[0]) - kept
 
 
 def ways_to_run(step, first, stop):

@@ -86,7 +86,7 @@ def test_the_longest_stage_is_about_as_short_as_by_brute_force(seed):
     largest = max(
         op.flops + FLOPS_PER_BYTE * op.output_bytes for unit in step.units for op in unit.operations
     )
-    for cap in (110, 140, 180, 260):
+    for cap in (110, 140, 180, 260, 360):
 
         @cache
         def stage(start, end, cap=cap):
