@@ -45,4 +45,4 @@ def test_the_smallest_plan_is_hardly_above_its_dry_step(cgnet):
     trial = Config(cfg.to_dict())
     set_partition(trial, boundaries=list(plan.boundaries))
     set_recompute(trial, plan.groups)
-    assert 0.97 < dry_config_step(trial).peak.total / high < 1.005
+    assert 0.93 < dry_config_step(trial).peak.total / high < 1.005
