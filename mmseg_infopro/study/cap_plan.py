@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -105,9 +105,7 @@ class CapPlan:
         for cap in caps:
             for way in ways:
                 if not self._is_known(way, cap):
-                    found = self._find(way, cap)
-                    self.entries = [e for e in self.entries if (e.way, e.cap) != (way.word, cap)]
-                    self.entries.append(found)
+                    self._add(self._find(way, cap))
                     self._write()
                 advance()
         untimed = [entry for entry in self.entries if entry.fits and entry.time_ratio is None]
@@ -153,6 +151,16 @@ class CapPlan:
     def _is_known(self, way: Way, cap: str) -> bool:
         found = [e for e in self.entries if (e.way, e.cap) == (way.word, cap)]
         return any(not e.fits or self._step_config(way, cap).is_file() for e in found)
+
+    def _add(self, found: Planned) -> None:
+        """Put a step in its place. One that the file has, as of another clone, stays timed."""
+        for index, same in enumerate(self.entries):
+            if (same.way, same.cap) == (found.way, found.cap):
+                timing = dict(time_ratio=same.time_ratio, seconds=same.seconds, load=same.load)
+                timed = replace(found, **timing)  # type: ignore[arg-type]
+                self.entries[index] = timed if timed == same else found
+                return
+        self.entries.append(found)
 
     def _find(self, way: Way, cap: str) -> Planned:
         cap_bytes = self._cap_bytes(cap)
