@@ -21,8 +21,6 @@ from .step import dry_config_step
 
 PLANNING_ERROR = 1.1
 """A plan's peak is taken to be at most this factor above that of the dry step."""
-CHEAP_ERROR = 1.2
-"""The same of a plan for ``'cheap'``: what a backward pass makes again late is planned as there."""
 NUM_TARGETS = 4
 """Plans for recomputing that are tried for one K, each aiming lower where the last one missed."""
 USUAL_MISS = 1.005
@@ -119,7 +117,7 @@ def _cheap_trial(
     """Yield K modules that repeat no FLOPs, unless they are planned to be far above the cap."""
     cheap = recomputing_as(step, 'cheap')
     boundaries = judged_by.plan(cheap, count)
-    if boundaries is not None and judged_by.peak(cheap, boundaries) <= CHEAP_ERROR * cap:
+    if boundaries is not None and judged_by.peak(cheap, boundaries) <= PLANNING_ERROR * cap:
         yield _trial(cfg, step, cap, tuple(boundaries), 'cheap')
 
 

@@ -107,7 +107,6 @@ class SegmentCosts:
         self.gradients = _sums(unit.gradients for unit in step.units)
         self.retained = _sums(unit.retained for unit in step.units)
         self.auxiliary = _sums(unit.auxiliary for unit in step.units)
-        self.auxiliary_apart = _sums(unit.auxiliary_apart for unit in step.units)
         self.frozen = _sums(int(unit.frozen) for unit in step.units)
 
     def _peak(self, start: int, end: int) -> int:
@@ -116,8 +115,7 @@ class SegmentCosts:
         left = self.step.fixed + self.retained[start]
         left += units[start - 1].state + units[start - 1].context if start else 0
         left += 0 if self.step.updates_per_module else self.gradients[start]
-        auxiliary = self.auxiliary if end == len(units) else self.auxiliary_apart
-        heads = auxiliary[end] - auxiliary[start]
+        heads = self.auxiliary[end] - self.auxiliary[start]
         if end == len(units):
             heads += self.step.tail_heads
         elif self._has_heads(start, end):

@@ -44,9 +44,8 @@ class UnitBytes:
         retained: Features that a later module reads.
         retained_floats: What of them are 32-bit floats.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
-        auxiliary: What the auxiliary heads that read this unit's feature and no other add to the
-            peak of the tail; they train with the module that the unit is in.
-        auxiliary_apart: Their own peak, where that module is not the tail.
+        auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
+            train with the module that the unit is in.
         auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
         backward: Peak of its own forward and backward pass, beyond what was there before.
         released: As ``backward``, where nobody holds what it passes on: a next group has had it.
@@ -76,7 +75,6 @@ class UnitBytes:
     retained: int = 0
     heads: int = 0
     auxiliary: int = 0
-    auxiliary_apart: int = 0
     auxiliary_feature: int = 0
     backward: int = 0
     released: int = 0

@@ -71,18 +71,6 @@ def peak_of_tail(
     return _measured(step, _viewed(model, features) if recomputes else ())
 
 
-def peak_of_auxiliary(
-    model: EncoderDecoder, features: list[Tensor], samples: list[SegDataSample], index: int
-) -> int:
-    """Return the peak of an auxiliary head that trains apart from the tail, beyond the features."""
-
-    def step() -> None:
-        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
-        _total([auxiliary_heads(model)[index].loss(inputs, samples, model.train_cfg)]).backward()
-
-    return peak_beyond(step, _viewed(model, features))
-
-
 def saved_by_tail(
     model: EncoderDecoder,
     features: list[Tensor],

@@ -52,7 +52,6 @@ class ModuleWays:
         self.gradients = self._sums('gradients')
         self.retained = self._sums('retained')
         self.auxiliary = self._sums('auxiliary')
-        self.auxiliary_apart = self._sums('auxiliary_apart')
         self.auxiliary_features = self._sums('auxiliary_feature')
         self.frozen = self._sums('frozen')
         self.options = _options_of(step)
@@ -88,8 +87,7 @@ class ModuleWays:
     def _best(self, start: int, end: int) -> int | None:
         """Return which of the ways to run ``units[start:end]`` costs least."""
         ways, units = self._ways_to(start, end)[end], self.step.units
-        auxiliary = self.auxiliary if end == len(units) else self.auxiliary_apart
-        heads = auxiliary[end] - auxiliary[start]
+        heads = self.auxiliary[end] - self.auxiliary[start]
         gradients = 0
         if end == len(units):
             heads += self.step.tail_heads

@@ -15,7 +15,7 @@ from ..recompute.layers import recomputing
 from ..upstream import tree_leaves
 from .batch import StepShape
 from .costs import StepBytes
-from .head_peaks import peak_of_auxiliary, saved_by_tail
+from .head_peaks import saved_by_tail
 from .unit_bytes import (
     num_bytes,
     trained_bytes,
@@ -59,8 +59,6 @@ def measure_step(
             units[position] = replace(
                 units[position],
                 auxiliary=units[position].auxiliary + peak - tail_heads,
-                auxiliary_apart=units[position].auxiliary_apart
-                + peak_of_auxiliary(run.model, features, run.samples, aux),
                 auxiliary_feature=num_bytes(tree_leaves(run.features[feature])),
                 auxiliary_work=units[position].auxiliary_work + work - tail_work,
             )

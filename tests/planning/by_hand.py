@@ -39,7 +39,6 @@ def random_step(seed: int) -> StepBytes:
                 retained=draw(10),
                 heads=draw(60),
                 auxiliary=draw(20),
-                auxiliary_apart=draw(30),
                 auxiliary_feature=draw(12),
                 backward=backward,
                 released=backward - draw(state),
@@ -125,7 +124,7 @@ def module_peak_by_hand(step, start, end, spans, alive):
         if kept is None:
             inner = sum(step.units[i].inside for i in range(first, stop))
         held.append(inner)
-    heads = sum(unit.auxiliary if is_tail else unit.auxiliary_apart for unit in units)
+    heads = sum(unit.auxiliary for unit in units)
     heads += step.tail_heads if is_tail else units[-1].heads
     peak = alive + sum(held) + union(*inputs, border) + heads
     gradients = step.tail_gradients if is_tail else units[-1].head_parameters

@@ -20,7 +20,6 @@ def random_step(seed: int, num_units: int = 8) -> StepBytes:
             retained=draw(15),
             heads=draw(60),
             auxiliary=draw(30),
-            auxiliary_apart=draw(40),
             backward=draw(150),
             head_parameters=draw(25),
             frozen=i < draw(3),
@@ -41,7 +40,7 @@ def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
         units, is_tail = step.units[start:end], end == len(step.units)
         entry = step.units[start - 1].state if start else 0
         local = units[-1].heads if trains and not is_tail else step.tail_heads * is_tail
-        local += sum(unit.auxiliary if is_tail else unit.auxiliary_apart for unit in units)
+        local += sum(unit.auxiliary for unit in units)
         saved = sum(unit.saved for unit in units)
         peak = max(peak, alive + entry + saved + local)
         gradients = 0
