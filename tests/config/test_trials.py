@@ -67,7 +67,7 @@ def step_of_units(saved, kept):
     ('plan', 'kept', 'expected'),
     [
         (None, 2000, ['cheap']),
-        (None, 3100, []),
+        (None, 3000, []),
         (CappedPlan((), (), 40), 2000, ['cheap', 'plan']),
         (CappedPlan((), (), 3), 2000, ['plan']),
     ],
