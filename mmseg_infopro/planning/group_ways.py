@@ -102,16 +102,7 @@ class Ways:
 
 def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
     """Return the ways to run a group of units, cheapest FLOPs per byte given up first."""
-    backward = released = inside = 0
-    gradients = sum(unit.gradients for unit in units)
-    for unit in units:
-        gradients -= unit.gradients  # those of later units are there
-        is_last = unit is units[-1]
-        own = unit.backward if is_last else unit.released
-        backward = max(backward, inside + own + gradients)
-        released = max(released, inside + unit.released + gradients)
-        inside += unit.inside + unit.state_beyond(1)
-    made = inside - units[-1].state_beyond(1)
+    made, backward, released = _made_and_peaks(units)
     all_operations = [(op, unit is units[-1]) for unit in units for op in unit.operations]
     repeated = [
         (number, op)
@@ -141,6 +132,19 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
         output = units[0].backward - units[0].released
         releases = np.append(releases, units[0].by_layers - output)
     return GroupOptions(kept, cost, flops, tuple(saved), backwards, releases)
+
+
+def _made_and_peaks(units: Sequence[UnitBytes]) -> tuple[int, int, int]:
+    """Return what a group makes besides what it passes on, its ``backward`` and its ``released``."""
+    last, released, inside = units[-1], 0, 0
+    gradients = sum(unit.gradients for unit in units)
+    for unit in units:
+        gradients -= unit.gradients  # those of later units are there
+        before = inside + gradients
+        released = max(released, before + unit.released)
+        inside += unit.inside + unit.state_beyond(1)
+    # In the backward pass of its last unit, its output may be there; by then others' are gone.
+    return inside - last.state_beyond(1), max(released, before + last.backward), released
 
 
 def unbeaten(found: Sequence[Ways]) -> Ways:

@@ -57,38 +57,14 @@ class SavedBytes:
         return found
 
 
-class StateAges:
-    """Knows how many units ago the tensors of a state were made.
-
-    Args:
-        state: That the first unit starts from.
-    """
-
-    def __init__(self, state: State) -> None:
-        self._ages: dict[int, int] = {}
-        self.carried(state)
-
-    def carried(self, state: State) -> tuple[int, ...]:
-        """Return what of the next unit's state was there one unit before, two, and so on.
-
-        Args:
-            state: Bytes of a storage that several of its tensors share count once.
-        """
-        storages = {storage_id(t.untyped_storage()): t.nbytes for t in _tensors(state)}
-        # Storages that the state before had are alive: no address is used twice.
-        self._ages = {key: self._ages.get(key, -1) + 1 for key in storages}
-        sizes = [(self._ages[key], size) for key, size in storages.items()]
-        oldest = max(self._ages.values(), default=0)
-        return tuple(sum(size for age, size in sizes if age >= k) for k in range(1, oldest + 1))
-
-
 @dataclass(frozen=True)
 class Alone:
     """What a unit needs on its own.
 
     Attributes:
         peak: Of its passes, beyond what was there before.
-        released: The same, if nobody holds what it returns until its backward pass.
+        released: The same, if nobody holds what it returns until its backward pass; as ``peak`` if
+            recomputing is not asked for.
         by_layers: As ``peak``, if it recomputes layer by layer; 0 if that was not asked for.
         by_layers_flops: What that repeats.
         activations: Of it.
@@ -126,9 +102,9 @@ class UnitsAlone:
             run = partial(unit.apply, backbone)
             work = WorkCounter()
             peak, flops = _peak_and_flops(run, start, (), work)
-            released, _ = _peak_and_flops(run, start, (), holds=False)
-            by_layers = repeated = 0
+            released, by_layers, repeated = peak, 0, 0
             if self._by_layers:
+                released, _ = _peak_and_flops(run, start, (), holds=False)
                 # Whether its output is held or made again, it is there once.
                 again = partial(recompute, run, saved='layers', lasting=True)
                 existing = [*owned.values(), *_tensors(start)]

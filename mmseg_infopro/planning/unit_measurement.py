@@ -31,9 +31,9 @@ from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 from .batch import StepShape, map_bytes, training_batch
 from .costs import UnitBytes
 from .head_peaks import peak_of_heads, peak_of_tail
+from .state_ages import StateAges
 from .unit_bytes import (
     SavedBytes,
-    StateAges,
     UnitsAlone,
     as_leaf,
     float_bytes,
