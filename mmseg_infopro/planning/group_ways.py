@@ -135,7 +135,7 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
 
 
 def _made_and_peaks(units: Sequence[UnitBytes]) -> tuple[int, int, int]:
-    """Return what a group makes besides what it passes on, its ``backward`` and its ``released``."""
+    """Return what a group makes and keeps to itself, its ``backward`` and its ``released``."""
     last, released, inside = units[-1], 0, 0
     gradients = sum(unit.gradients for unit in units)
     for unit in units:
