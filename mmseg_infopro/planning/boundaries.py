@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from ..recompute.groups import group_ends
-from .costs import StepBytes
+from .costs import StepBytes, auxiliary_of, joint_peak
 
 TOLERANCE = 0.02
 """Partitions whose peaks differ by less than this share count as equally good."""
@@ -106,7 +106,6 @@ class SegmentCosts:
         self.saved = _sums(unit.saved for unit in step.units)
         self.gradients = _sums(unit.gradients for unit in step.units)
         self.retained = _sums(unit.retained for unit in step.units)
-        self.auxiliary = _sums(unit.auxiliary for unit in step.units)
         self.frozen = _sums(int(unit.frozen) for unit in step.units)
 
     def _peak(self, start: int, end: int) -> int:
@@ -115,11 +114,12 @@ class SegmentCosts:
         left = self.step.fixed + self.retained[start]
         left += units[start - 1].state + units[start - 1].context if start else 0
         left += 0 if self.step.updates_per_module else self.gradients[start]
-        heads = self.auxiliary[end] - self.auxiliary[start]
+        first = (0, 0)
         if end == len(units):
-            heads += self.step.tail_heads
+            first = self.step.tail_heads, self.step.tail_saved
         elif self._has_heads(start, end):
-            heads += units[end - 1].heads
+            first = units[end - 1].heads, units[end - 1].heads_saved
+        heads = joint_peak(*first, auxiliary_of(units[start:end]))
         return left + max(self._held(start, end) + heads, self._backward(start, end))
 
     def _held(self, start: int, end: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ..measure.work import Work
@@ -9,6 +10,21 @@ from ..recompute.groups import GROUP_SIZES
 from ..recompute.operations import ComputeOperation, Saved
 
 NO_WORK = Work()
+
+
+@dataclass(frozen=True)
+class HeadBytes:
+    """What an auxiliary head adds to the memory of the module that it trains with.
+
+    Attributes:
+        peak: Of its forward and backward pass, beyond what was there before.
+        saved: What it keeps for its backward pass.
+        feature: What it reads, whose gradient waits for the backward pass of the unit that made it.
+    """
+
+    peak: int
+    saved: int
+    feature: int
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,7 @@ class UnitBytes:
         saved                    +++++++++  =======  ---------               of each unit
         retained                 +++++++++  =======  =========  ===========  of each unit
         heads                               ^^^^^^^                          of the last unit
-        auxiliary                           ^^^^^^^                          of all units together
+        auxiliary                           ^^^^^^^                          of one after the other
         head_parameters                     +++++++  =========  ===========  as their gradients
         backward                                     ^^^^^^^^^               of one unit at a time
         gradients                                    +++++++++  ===========  of each unit
@@ -44,9 +60,9 @@ class UnitBytes:
         retained: Features that a later module reads.
         retained_floats: What of them are 32-bit floats.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
-        auxiliary: Peak of the auxiliary heads that read this unit's feature and no other; they
-            train with the module that the unit is in.
-        auxiliary_feature: What those heads read; its gradient waits for the unit's backward pass.
+        heads_saved: What they keep for their backward pass.
+        auxiliary: The auxiliary heads that read this unit's feature and no other; they train with
+            the module that the unit is in, after its local heads.
         backward: Peak of its own forward and backward pass, beyond what was there before.
         released: As ``backward``, where nobody holds what it passes on: a next group has had it.
         head_parameters: Of the local heads, and of the context of a module that begins behind it.
@@ -74,8 +90,8 @@ class UnitBytes:
     gradients: int = 0
     retained: int = 0
     heads: int = 0
-    auxiliary: int = 0
-    auxiliary_feature: int = 0
+    heads_saved: int = 0
+    auxiliary: tuple[HeadBytes, ...] = ()
     backward: int = 0
     released: int = 0
     head_parameters: int = 0
@@ -139,6 +155,29 @@ class StepBytes:
     tail_saved: int = 0
     image: int = 0
     labels: int = 0
+
+
+def auxiliary_of(units: Iterable[UnitBytes]) -> list[HeadBytes]:
+    """Return the auxiliary heads that train with some units."""
+    return [head for unit in units for head in unit.auxiliary]
+
+
+def joint_peak(peak: int, saved: int, auxiliary: Iterable[HeadBytes]) -> int:
+    """Return the peak of heads and of auxiliary ones, which run after them and go back before.
+
+    Args:
+        peak: Of the heads that run first.
+        saved: What those keep for their backward pass.
+        auxiliary: In the order that they run in.
+    """
+    auxiliary = tuple(auxiliary)
+    waiting = sum(head.feature for head in auxiliary)
+    joint = peak + waiting
+    for head in auxiliary:
+        waiting -= head.feature
+        joint = max(joint, saved + head.peak + waiting)
+        saved += head.saved
+    return joint
 
 
 def flops_of(step: StepBytes) -> int:

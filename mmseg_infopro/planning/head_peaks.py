@@ -1,8 +1,9 @@
-"""The peaks of local heads, and of what follows the backbone, measured on fake tensors."""
+"""What local heads and what follows the backbone need, measured on fake tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +21,25 @@ from ..upstream import decode_head_losses, tree_leaves, tree_map_only
 from .unit_bytes import SavedBytes, as_leaf
 
 
-def peak_of_heads(
+@dataclass(frozen=True)
+class HeadCosts:
+    """What heads need.
+
+    Attributes:
+        peak: Of their passes, beyond what they read.
+        saved: What they keep for their backward pass.
+        work: Of both passes.
+    """
+
+    peak: int
+    saved: int
+    work: Work
+
+
+NO_COSTS = HeadCosts(0, 0, Work())
+
+
+def costs_of_heads(
     heads: nn.ModuleList,
     backbone: UnrolledBackbone,
     state: State,
@@ -28,8 +47,8 @@ def peak_of_heads(
     image: Tensor,
     entry: Sequence[Tensor],
     recomputes: bool,
-) -> tuple[int, Work]:
-    """Return the peak of the local heads at a border, beyond the border's state, and their work.
+) -> HeadCosts:
+    """Return what the local heads at a border need, beyond the border's state.
 
     Args:
         heads: At the border.
@@ -44,71 +63,73 @@ def peak_of_heads(
     border = backbone.border_features(start)
     residuals = [image.new_zeros(()).requires_grad_()]
 
-    def step() -> None:
-        losses = [
-            head_losses(head, border, samples, image, entry, residuals, start) for head in heads
-        ]
-        _total(losses).backward()
+    def loss() -> Tensor:
+        return _total(
+            [head_losses(head, border, samples, image, entry, residuals, start) for head in heads]
+        )
 
-    return _measured(step, _viewed(heads, [*tree_leaves(start), *border]) if recomputes else ())
+    return _costs(loss, heads, [start, border, image, entry], samples, recomputes)
 
 
-def peak_of_tail(
+def costs_of_tail(
     model: EncoderDecoder,
     features: list[Tensor],
     samples: list[SegDataSample],
     aux_heads: Sequence[int],
     recomputes: bool,
-) -> tuple[int, Work]:
-    """Return the peak of neck, decode head and some auxiliary heads, and their work.
-
-    The peak is that beyond the features.
-    """
-
-    def step() -> None:
-        _tail_loss(model, features, samples, aux_heads).backward()
-
-    return _measured(step, _viewed(model, features) if recomputes else ())
-
-
-def saved_by_tail(
-    model: EncoderDecoder,
-    features: list[Tensor],
-    samples: list[SegDataSample],
-    aux_heads: Sequence[int],
-) -> int:
-    """Return the bytes that neck, decode head and some auxiliary heads keep for a backward pass.
-
-    Features are not among them: the units' own bytes hold them.
-    """
-    saved = SavedBytes([*model.parameters(), *model.buffers(), *_tensors(features)])
-    with UpperBounds(), saved:
-        _tail_loss(model, features, samples, aux_heads)
-    return saved.take()[0]
-
-
-def _tail_loss(
-    model: EncoderDecoder,
-    features: list[Tensor],
-    samples: list[SegDataSample],
-    aux_heads: Sequence[int],
-) -> Tensor:
+) -> HeadCosts:
+    """Return what neck, decode head and some auxiliary heads need, beyond the features."""
     heads = auxiliary_heads(model)
-    inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
-    losses = [decode_head_losses(model, inputs, samples)]
-    losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
-    return _total(losses)
+
+    def loss() -> Tensor:
+        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
+        losses = [decode_head_losses(model, inputs, samples)]
+        losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
+        return _total(losses)
+
+    return _costs(loss, model, features, samples, recomputes)
 
 
-def _measured(step: Callable[[], None], existing: Sequence[Tensor]) -> tuple[int, Work]:
+def costs_of_auxiliary(
+    model: EncoderDecoder,
+    features: list[Tensor],
+    samples: list[SegDataSample],
+    aux: int,
+    recomputes: bool,
+) -> HeadCosts:
+    """Return what an auxiliary head that reads the backbone's features needs, beyond these."""
+    head = auxiliary_heads(model)[aux]
+
+    def loss() -> Tensor:
+        return _total([head.loss(tuple(features), samples, model.train_cfg)])
+
+    return _costs(loss, head, features, samples, recomputes)
+
+
+def _costs(
+    loss: Callable[[], Tensor],
+    heads: nn.Module,
+    features: Sequence[Any],
+    samples: list[SegDataSample],
+    recomputes: bool,
+) -> HeadCosts:
+    """Run heads.
+
+    Args:
+        loss: Their forward pass.
+        heads: Which they are.
+        features: What they read.
+        samples: The same, with the label maps.
+        recomputes: Whether convolutional layers recompute: they make views of what is there, which
+            are no bytes of the heads' own.
+    """
+    existing = [*_tensors(features), *heads.parameters(), *heads.buffers()]
     work = WorkCounter()
-    peak = peak_beyond(step, existing, work)
-    return peak, work.forward + work.backward
-
-
-def _viewed(heads: nn.Module, features: Sequence[Any]) -> list[Tensor]:
-    """Return what recomputing makes views of, which are no bytes of the heads' own."""
-    return [*_tensors(features), *heads.parameters(), *heads.buffers()]
+    peak = peak_beyond(lambda: loss().backward(), existing if recomputes else (), work)
+    saved = SavedBytes([*existing, *(sample.gt_sem_seg.data for sample in samples)])
+    with UpperBounds(), saved:
+        loss()
+    return HeadCosts(peak, saved.take()[0], work.forward + work.backward)
 
 
 def _total(losses: Sequence[Mapping[str, Tensor]]) -> Tensor:

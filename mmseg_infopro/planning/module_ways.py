@@ -16,7 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..recompute.groups import RecomputeGroup
-from .costs import StepBytes
+from .costs import StepBytes, auxiliary_of, joint_peak
 from .group_ways import MOST, GroupOptions, Ways, group_options, unbeaten
 
 LONGEST_GROUP = 8
@@ -51,9 +51,9 @@ class ModuleWays:
         self.step, self.room = step, room
         self.gradients = self._sums('gradients')
         self.retained = self._sums('retained')
-        self.auxiliary = self._sums('auxiliary')
-        self.auxiliary_features = self._sums('auxiliary_feature')
         self.frozen = self._sums('frozen')
+        features = (sum(head.feature for head in unit.auxiliary) for unit in step.units)
+        self.auxiliary_features = list(accumulate(features, initial=0))
         self.options = _options_of(step)
         self.ways = cache(self._ways)
         self.best = cache(self._best)
@@ -87,15 +87,15 @@ class ModuleWays:
     def _best(self, start: int, end: int) -> int | None:
         """Return which of the ways to run ``units[start:end]`` costs least."""
         ways, units = self._ways_to(start, end)[end], self.step.units
-        heads = self.auxiliary[end] - self.auxiliary[start]
-        gradients = 0
+        first, gradients = (0, 0), 0
         if end == len(units):
-            heads += self.step.tail_heads
+            first = self.step.tail_heads, self.step.tail_saved
         else:
             gradients = self.gradients[end]
             if self.frozen[end] - self.frozen[start] < end - start:
-                heads += units[end - 1].heads
+                first = units[end - 1].heads, units[end - 1].heads_saved
                 gradients += units[end - 1].head_parameters
+        heads = joint_peak(*first, auxiliary_of(units[start:end]))
         room = self.room(start, end)
         fits = ways.held + heads <= room
         # What the next module starts from is there; the last group's own peak has it.

@@ -108,7 +108,8 @@ class StageCosts:
 
 def end_to_end(step: StepBytes) -> StepBytes:
     """Return a step without local heads."""
-    none = dict(heads=0, head_parameters=0, heads_work=NO_WORK, context=0, reads_image=False)
+    none = dict(heads=0, heads_saved=0, heads_work=NO_WORK, head_parameters=0, context=0)
+    none |= dict(reads_image=False)
     return replace(step, units=tuple(replace(unit, **none) for unit in step.units))  # type: ignore[arg-type]
 
 

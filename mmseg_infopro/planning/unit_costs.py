@@ -14,8 +14,7 @@ from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.layers import recomputing
 from ..upstream import tree_leaves
 from .batch import StepShape
-from .costs import StepBytes
-from .head_peaks import saved_by_tail
+from .costs import HeadBytes, StepBytes
 from .unit_bytes import (
     num_bytes,
     trained_bytes,
@@ -49,33 +48,30 @@ def measure_step(
     run.add_contexts(context_cfg, head_defaults)
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
-        features = [run.features[index] for index in sorted(run.features)]
-        tail_heads, tail_work = run.peak_of_tail(features)
-        tail_saved = saved_by_tail(run.model, features, run.samples, run.fixed_aux)
+        behind = run.costs_of_tail()
         for aux, feature in run.movable.items():
-            # What it adds to other heads: their peaks do not fall together.
-            peak, work = run.peak_of_tail(features, aux)
-            position = run.emitting_units[feature]
+            costs, position = run.costs_of_auxiliary(aux), run.emitting_units[feature]
+            read = num_bytes(tree_leaves(run.features[feature]))
+            head = HeadBytes(costs.peak, costs.saved, read)
             units[position] = replace(
                 units[position],
-                auxiliary=units[position].auxiliary + peak - tail_heads,
-                auxiliary_feature=num_bytes(tree_leaves(run.features[feature])),
-                auxiliary_work=units[position].auxiliary_work + work - tail_work,
+                auxiliary=(*units[position].auxiliary, head),
+                auxiliary_work=units[position].auxiliary_work + costs.work,
             )
     tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in run.fixed_aux)]
     tail += [model.neck] if model.with_neck else []
     parameters = num_bytes(model.parameters())
     return StepBytes(
         tuple(units),
-        tail_heads,
+        behind.peak,
         fixed=round(shape.copies * parameters) + run.batch_bytes,
         copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
         tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),
         updates_per_module=updates_per_module,
         tail_parameters=parameters - sum(unit.parameters for unit in units),
-        tail_work=tail_work,
-        tail_saved=tail_saved,
+        tail_work=behind.work,
+        tail_saved=behind.saved,
         image=num_bytes([run.image]),
         labels=num_bytes(sample.gt_sem_seg.data for sample in run.samples),
     )

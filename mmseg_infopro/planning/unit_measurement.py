@@ -30,7 +30,7 @@ from ..recompute.operations import Activations, Saved
 from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
 from .batch import StepShape, map_bytes, training_batch
 from .costs import UnitBytes
-from .head_peaks import peak_of_heads, peak_of_tail
+from .head_peaks import NO_COSTS, HeadCosts, costs_of_auxiliary, costs_of_heads, costs_of_tail
 from .state_ages import StateAges
 from .unit_bytes import (
     SavedBytes,
@@ -104,7 +104,7 @@ class UnitMeasurement:
         self.contexts: dict[str, Any] = {}
         self.features: dict[int, Tensor] = {}
         self.emitting_units: dict[int, int] = {}
-        self.head_costs: dict[Any, tuple[int, Work]] = {}
+        self.head_costs: dict[Any, HeadCosts] = {}
         # Last: training mode, which a trace sets too, freezes stages anew.
         thaw(self.model, getattr(model, 'may_thaw', ()))
 
@@ -161,9 +161,7 @@ class UnitMeasurement:
             self.emitting_units |= dict.fromkeys(own, len(measured))
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
-            heads_peak, heads_work = (
-                self._costs_of_heads(unit.name, state, entry) if heads else (0, Work())
-            )
+            head_costs = NO_COSTS if heads is None else self._costs_of(unit.name, state, entry)
             gradients = gradient_bytes(backbone, unit)
             saved_bytes, small = saved.take()
             read = [feature for index, feature in own.items() if index in self.tail_reads]
@@ -178,7 +176,8 @@ class UnitMeasurement:
                     state_floats=float_bytes(tree_leaves(state)),
                     retained=num_bytes(tree_leaves(read)),
                     retained_floats=float_bytes(tree_leaves(read)),
-                    heads=heads_peak,
+                    heads=head_costs.peak,
+                    heads_saved=head_costs.saved,
                     backward=needs.peak,
                     released=needs.released,
                     head_parameters=self._parameters_at(unit.name),
@@ -192,7 +191,7 @@ class UnitMeasurement:
                     parameters=num_bytes(owned_parameters(backbone, unit.owns).values()),
                     forward_work=needs.forward,
                     backward_work=needs.backward + _repeated(needs.forward, self.recomputed),
-                    heads_work=heads_work,
+                    heads_work=head_costs.work,
                     reads_image=any(getattr(head, 'reads_image', False) for head in heads or ()),
                 )
             )
@@ -201,21 +200,29 @@ class UnitMeasurement:
             entry = border
         return measured
 
-    def _costs_of_heads(
-        self, boundary: str, state: State, entry: Sequence[Tensor]
-    ) -> tuple[int, Work]:
+    def _costs_of(self, boundary: str, state: State, entry: Sequence[Tensor]) -> HeadCosts:
         key = self._key(boundary)
         if key not in self.head_costs:
             heads = self.heads[key]
-            self.head_costs[key] = peak_of_heads(
+            self.head_costs[key] = costs_of_heads(
                 heads, self.model.backbone, state, self.samples, self.image, entry, self.recomputes
             )
         return self.head_costs[key]
 
-    def peak_of_tail(self, features: list[Tensor], *aux: int) -> tuple[int, Work]:
-        """Return peak and work behind the backbone, with further auxiliary heads or without."""
-        heads = [*self.fixed_aux, *aux]
-        return peak_of_tail(self.model, features, self.samples, heads, self.recomputes)
+    def costs_of_tail(self) -> HeadCosts:
+        """Return what is behind the backbone, but for auxiliary heads that may move, needs."""
+        return costs_of_tail(
+            self.model, self._all_features(), self.samples, self.fixed_aux, self.recomputes
+        )
+
+    def costs_of_auxiliary(self, aux: int) -> HeadCosts:
+        """Return what an auxiliary head that may move needs."""
+        return costs_of_auxiliary(
+            self.model, self._all_features(), self.samples, aux, self.recomputes
+        )
+
+    def _all_features(self) -> list[Tensor]:
+        return [self.features[index] for index in sorted(self.features)]
 
 
 def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:

@@ -3,7 +3,7 @@
 import random
 from itertools import combinations, pairwise, product
 
-from mmseg_infopro.planning.costs import StepBytes, UnitBytes
+from mmseg_infopro.planning.costs import HeadBytes, StepBytes, UnitBytes
 from mmseg_infopro.planning.group_ways import FLOPS_PER_BYTE, PASSES
 from mmseg_infopro.recompute.operations import ComputeOperation
 
@@ -37,9 +37,9 @@ def random_step(seed: int) -> StepBytes:
                 ),
                 gradients=draw(10),
                 retained=draw(10),
-                heads=draw(60),
-                auxiliary=draw(20),
-                auxiliary_feature=draw(12),
+                heads=(heads := draw(60)),
+                heads_saved=draw(heads + 1),
+                auxiliary=random_auxiliary(draw),
                 backward=backward,
                 released=backward - draw(state),
                 head_parameters=head_parameters,
@@ -52,12 +52,39 @@ def random_step(seed: int) -> StepBytes:
         )
     return StepBytes(
         tuple(units),
-        tail_heads=draw(80),
+        tail_heads=(tail := draw(80)),
+        tail_saved=draw(tail + 1),
         fixed=draw(50),
         copies=draw(1, 4),
         tail_gradients=draw(20),
         updates_per_module=bool(seed % 2),
     )
+
+
+def random_auxiliary(draw):
+    """Return no, one or two auxiliary heads."""
+    peaks = [draw(60) for _ in range(draw(3))]
+    return tuple(HeadBytes(peak, draw(peak + 1), draw(12)) for peak in peaks)
+
+
+def heads_by_hand(first, units):
+    """Go through the forward and backward passes of heads, and note what they need.
+
+    Args:
+        first: Peak, and bytes kept, of those that run before auxiliary ones.
+        units: Whose auxiliary heads follow.
+    """
+    heads = [(*first, 0)]
+    heads += [(h.peak, h.saved, h.feature) for unit in units for h in unit.auxiliary]
+    alive = peak = 0
+    for own, saved, _ in heads:
+        peak = max(peak, alive + own)
+        alive += saved
+    for own, saved, feature in reversed(heads):
+        alive -= saved
+        peak = max(peak, alive + own)
+        alive += feature
+    return peak
 
 
 def state_behind(step, end):
@@ -124,9 +151,9 @@ def module_peak_by_hand(step, start, end, spans, alive):
         if kept is None:
             inner = sum(step.units[i].inside for i in range(first, stop))
         held.append(inner)
-    heads = sum(unit.auxiliary for unit in units)
-    heads += step.tail_heads if is_tail else units[-1].heads
-    peak = alive + sum(held) + union(*inputs, border) + heads
+    last = units[-1]
+    first = (step.tail_heads, step.tail_saved) if is_tail else (last.heads, last.heads_saved)
+    peak = alive + sum(held) + union(*inputs, border) + heads_by_hand(first, units)
     gradients = step.tail_gradients if is_tail else units[-1].head_parameters
     for first, stop, kept in reversed(spans):
         held.pop()
@@ -137,7 +164,8 @@ def module_peak_by_hand(step, start, end, spans, alive):
         before += 0 if stop == end or is_tail else passed_on
         inputs.pop()
         for unit in step.units[start:first]:
-            before += unit.auxiliary_feature + (unit.retained if is_tail else 0)
+            before += sum(head.feature for head in unit.auxiliary)
+            before += unit.retained if is_tail else 0
         for i in range(stop - 1, first - 1, -1):
             inside = sum(step.units[j].inside for j in range(first, i))
             made = [state_behind(step, j + 1) for j in range(first, i)]

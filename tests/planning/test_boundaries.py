@@ -7,6 +7,7 @@ import pytest
 
 from mmseg_infopro.planning.boundaries import TOLERANCE, module_peaks, plan_boundaries
 from mmseg_infopro.planning.costs import StepBytes, UnitBytes
+from tests.planning.by_hand import heads_by_hand, random_auxiliary
 
 
 def random_step(seed: int, num_units: int = 8) -> StepBytes:
@@ -18,15 +19,19 @@ def random_step(seed: int, num_units: int = 8) -> StepBytes:
             state=draw(20),
             gradients=draw(10),
             retained=draw(15),
-            heads=draw(60),
-            auxiliary=draw(30),
+            heads=(heads := draw(60)),
+            heads_saved=draw(heads + 1),
+            auxiliary=random_auxiliary(draw),
             backward=draw(150),
             head_parameters=draw(25),
             frozen=i < draw(3),
         )
         for i in range(num_units)
     )
-    return StepBytes(units, tail_heads=draw(80), fixed=draw(50), copies=draw(1, 4))
+    tail = draw(80)
+    return StepBytes(
+        units, tail_heads=tail, tail_saved=draw(tail + 1), fixed=draw(50), copies=draw(1, 4)
+    )
 
 
 def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
@@ -39,8 +44,10 @@ def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
     for (start, end), trains in zip(spans, trained, strict=True):
         units, is_tail = step.units[start:end], end == len(step.units)
         entry = step.units[start - 1].state if start else 0
-        local = units[-1].heads if trains and not is_tail else step.tail_heads * is_tail
-        local += sum(unit.auxiliary for unit in units)
+        first = (step.tail_heads, step.tail_saved) if is_tail else (0, 0)
+        if trains and not is_tail:
+            first = units[-1].heads, units[-1].heads_saved
+        local = heads_by_hand(first, units)
         saved = sum(unit.saved for unit in units)
         peak = max(peak, alive + entry + saved + local)
         gradients = 0
