@@ -134,8 +134,9 @@ class SegmentCosts:
     def _backward(self, start: int, end: int) -> int:
         """Return the peak of the units' backward passes.
 
-        All that a group saves is there again when its own begins; what earlier groups hold, their
-        inputs included, is there still.
+        All that a group saves is there again when its own begins, but for that of a module's last
+        unit, which is made when it is asked for; what earlier groups hold, their inputs included,
+        is there still.
         """
         units, peak, held = self.step.units, 0, 0
         for first, last in self._groups(start, end):
@@ -143,7 +144,9 @@ class SegmentCosts:
                 # Gradients of later units are there, those of this one are part of its peak.
                 gradients = self.gradients[end] - self.gradients[i + 1]
                 inside = self.saved[i] - self.saved[first]
-                peak = max(peak, held + inside + units[i].backward + gradients)
+                lazily = self.step.group_size > 1 and i == end - 1
+                own = (lazily and units[i].cheap) or units[i].backward
+                peak = max(peak, held + inside + own + gradients)
             held += units[last - 1].state_beyond(last - first)
             held += sum(unit.kept for unit in units[first:last])
         return peak

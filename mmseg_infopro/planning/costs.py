@@ -73,6 +73,8 @@ class UnitBytes:
         ends_group: Whether a group of units that recompute together ends with it at the latest.
         inside: What of ``saved`` is neither what it starts from nor what it passes on.
         operations: Its compute operations, whose outputs are what can be kept.
+        cheap: As ``backward``, where it recomputes and keeps every operation's output; 0 where that
+            is not known.
         by_layers: As ``backward``, where the unit recomputes layer by layer; 0 where it cannot.
         by_layers_flops: That this repeats.
         parameters: Of its parameters, those that train and those that do not.
@@ -100,6 +102,7 @@ class UnitBytes:
     ends_group: bool = False
     inside: int = 0
     operations: tuple[ComputeOperation, ...] = ()
+    cheap: int = 0
     by_layers: int = 0
     by_layers_flops: int = 0
     parameters: int = 0

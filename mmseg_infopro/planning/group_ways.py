@@ -102,7 +102,7 @@ class Ways:
 
 def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
     """Return the ways to run a group of units, cheapest FLOPs per byte given up first."""
-    made, backward, released = _made_and_peaks(units)
+    made, backward, cheap, released = _made_and_peaks(units)
     all_operations = [(op, unit is units[-1]) for unit in units for op in unit.operations]
     repeated = [
         (number, op)
@@ -123,6 +123,7 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
         saved.insert(0, 'all')
     cost = flops + FLOPS_PER_BYTE * (made - kept)
     backwards, releases = np.full(len(saved), backward), np.full(len(saved), released)
+    backwards[saved.index(tuple(sorted(number for number, _ in repeated)))] = cheap
     if len(units) == 1 and units[0].by_layers:
         again = units[0].by_layers_flops
         saved.append('layers')
@@ -134,17 +135,23 @@ def group_options(units: Sequence[UnitBytes]) -> GroupOptions:
     return GroupOptions(kept, cost, flops, tuple(saved), backwards, releases)
 
 
-def _made_and_peaks(units: Sequence[UnitBytes]) -> tuple[int, int, int]:
-    """Return what a group makes and keeps to itself, its ``backward`` and its ``released``."""
+def _made_and_peaks(units: Sequence[UnitBytes]) -> tuple[int, int, int, int]:
+    """Return what a group makes and keeps to itself, its ``backward`` and its ``released``.
+
+    Between these is ``backward`` where the group keeps every operation's output.
+    """
     last, released, inside = units[-1], 0, 0
     gradients = sum(unit.gradients for unit in units)
     for unit in units:
+        earlier = released
         gradients -= unit.gradients  # those of later units are there
         before = inside + gradients
         released = max(released, before + unit.released)
         inside += unit.inside + unit.state_beyond(1)
     # In the backward pass of its last unit, its output may be there; by then others' are gone.
-    return inside - last.state_beyond(1), max(released, before + last.backward), released
+    backward = max(released, before + last.backward)
+    cheap = max(earlier, before + last.cheap) if last.cheap else backward
+    return inside - last.state_beyond(1), backward, cheap, released
 
 
 def unbeaten(found: Sequence[Ways]) -> Ways:

@@ -15,6 +15,7 @@ from ..measure.fake import UpperBounds
 from ..measure.tracker import MemoryTracker, Watch
 from ..measure.work import Work, WorkCounter
 from ..recompute.function import recompute
+from ..recompute.groups import Recompute
 from ..recompute.offload import SMALLEST
 from ..recompute.operations import Activations, measure_activations
 from ..upstream import storage_id, tree_leaves, tree_map_only
@@ -65,6 +66,8 @@ class Alone:
         peak: Of its passes, beyond what was there before.
         released: The same, if nobody holds what it returns until its backward pass; as ``peak`` if
             recomputing is not asked for.
+        cheap: As ``peak``, if it recomputes and keeps every operation's output; 0 if recomputing is
+            not asked for.
         by_layers: As ``peak``, if it recomputes layer by layer; 0 if that was not asked for.
         by_layers_flops: What that repeats.
         activations: Of it.
@@ -74,6 +77,7 @@ class Alone:
 
     peak: int
     released: int
+    cheap: int
     by_layers: int
     by_layers_flops: int
     activations: Activations
@@ -85,11 +89,11 @@ class UnitsAlone:
     """Measures units on their own; those that are alike are run once.
 
     Args:
-        by_layers: Whether to run them recomputing layer by layer, too.
+        recomputed: ``local.recompute``, a word: whether to run them recomputing, too.
     """
 
-    def __init__(self, by_layers: bool) -> None:
-        self._by_layers = by_layers
+    def __init__(self, recomputed: Recompute) -> None:
+        self._cheaply, self._all_ways = recomputed in ('cheap', 'auto'), recomputed == 'auto'
         self._known: dict[str, Alone] = {}
 
     def measure(self, backbone: UnrolledBackbone, unit: Unit, state: State) -> Alone:
@@ -102,19 +106,22 @@ class UnitsAlone:
             run = partial(unit.apply, backbone)
             work = WorkCounter()
             peak, flops = _peak_and_flops(run, start, (), work)
-            released, by_layers, repeated = peak, 0, 0
-            if self._by_layers:
+            released, cheap, by_layers, repeated = peak, 0, 0, 0
+            # Whether its output is held or made again, it is there once.
+            again = partial(recompute, run, lasting=True)
+            existing = [*owned.values(), *_tensors(start)]
+            if self._cheaply:
+                cheap, _ = _peak_and_flops(partial(again, saved='cheap'), start, existing)
+            if self._all_ways:
                 released, _ = _peak_and_flops(run, start, (), holds=False)
-                # Whether its output is held or made again, it is there once.
-                again = partial(recompute, run, saved='layers', lasting=True)
-                existing = [*owned.values(), *_tensors(start)]
-                by_layers, more = _peak_and_flops(again, start, existing)
+                layers = partial(again, saved='layers')
+                by_layers, more = _peak_and_flops(layers, start, existing)
                 repeated = more - flops
             for parameter in owned.values():
                 parameter.grad = None
             activations = measure_activations(run, start)
             self._known[likeness] = Alone(
-                peak, released, by_layers, repeated, activations, work.forward, work.backward
+                peak, released, cheap, by_layers, repeated, activations, work.forward, work.backward
             )
         return self._known[likeness]
 

@@ -143,7 +143,7 @@ class UnitMeasurement:
         """Run all units, and return the bytes of each; those of auxiliary heads are missing."""
         backbone, state = self.model.backbone, self.image
         saved = SavedBytes([*self.model.parameters(), *self.model.buffers()])
-        alone, ages = UnitsAlone(self.recomputed == 'auto'), StateAges(state)
+        alone, ages = UnitsAlone(self.recomputed), StateAges(state)
         measured: list[UnitBytes] = []
         entry = [self.image]
         units = backbone.units()
@@ -186,6 +186,7 @@ class UnitMeasurement:
                     ends_group=bool(unit.emits),
                     inside=activations.saved_bytes,
                     operations=activations.operations,
+                    cheap=needs.cheap,
                     by_layers=needs.by_layers,
                     by_layers_flops=needs.by_layers_flops,
                     parameters=num_bytes(owned_parameters(backbone, unit.owns).values()),

@@ -42,6 +42,7 @@ def random_step(seed: int) -> StepBytes:
                 auxiliary=random_auxiliary(draw),
                 backward=backward,
                 released=backward - draw(state),
+                cheap=backward - draw(inside) if seed % 3 else 0,
                 head_parameters=head_parameters,
                 ends_group=draw(4) == 0,
                 inside=inside,
@@ -166,6 +167,7 @@ def module_peak_by_hand(step, start, end, spans, alive):
         for unit in step.units[start:first]:
             before += sum(head.feature for head in unit.auxiliary)
             before += unit.retained if is_tail else 0
+        keeps_all = sum(op.output_bytes for op in operations(step, first, stop))
         for i in range(stop - 1, first - 1, -1):
             inside = sum(step.units[j].inside for j in range(first, i))
             made = [state_behind(step, j + 1) for j in range(first, i)]
@@ -173,6 +175,8 @@ def module_peak_by_hand(step, start, end, spans, alive):
             unit = step.units[i]
             own = unit.by_layers if kept == 'layers' else unit.backward
             own -= unit.backward - unit.released if i < end - 1 else 0
+            if i == end - 1 and unit.cheap and kept == keeps_all:
+                own = unit.cheap
             peak = max(peak, before + inside + own + gradients)
             gradients += step.units[i].gradients
     return peak

@@ -1,0 +1,33 @@
+"""Plans of networks whose auxiliary heads train within several modules, beside dry steps."""
+
+import pytest
+
+from mmseg_infopro.config.edit import override_step, set_recompute
+from mmseg_infopro.config.fit_cap import measure_config
+from mmseg_infopro.config.localize import localize
+from mmseg_infopro.config.step import dry_config_step
+from mmseg_infopro.local.settings import read_local_settings
+from mmseg_infopro.planning.boundaries import module_peaks
+
+BISENET = 'mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py'
+STDC = 'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'
+
+
+@pytest.mark.parametrize('word', ['none', 'cheap'])
+@pytest.mark.parametrize(
+    ('network', 'boundaries'),
+    [
+        (BISENET, ['detail.detail_branch.0', 'semantic.stage2.0', 'semantic.stage4_CEBlock']),
+        (STDC, ['backbone.stages.1', 'backbone.stages.2.1', 'backbone.stages.3.1']),
+    ],
+)
+def test_each_module_needs_what_is_planned(network, boundaries, word):
+    cfg = localize(network, boundaries=boundaries)
+    override_step(cfg, 2, (512, 512), None)
+    set_recompute(cfg, word)
+    step = measure_config(cfg, read_local_settings(cfg.model.local))
+    assert sum(len(unit.auxiliary) for unit in step.units) > 1
+    peaks = dry_config_step(cfg).module_peaks()
+    planned = module_peaks(step, boundaries)
+    for module, peak in peaks.items():
+        assert 0.95 < planned[module] / peak < 1.12, (module, planned, peaks)
