@@ -112,7 +112,7 @@ class SegmentCosts:
         """Return the peak without the parameters of any local head."""
         units = self.step.units
         left = self.step.fixed + self.retained[start]
-        left += units[start - 1].state + units[start - 1].context if start else 0
+        left += units[start - 1].passed_on if start else 0
         left += 0 if self.step.updates_per_module else self.gradients[start]
         first = (0, 0)
         if end == len(units):

@@ -57,7 +57,8 @@ class UnitBytes:
         context: What a module that begins behind it holds of a context: activations of the
             embeddings, and what they read of earlier modules.
         gradients: Of its parameters; they stay from its backward pass to the optimizer step.
-        retained: Features that a later module reads.
+        retained: What the tail reads of it: features, or what it makes them of.
+        shared: What of that is part of ``state``.
         retained_floats: What of them are 32-bit floats.
         heads: Peak of the local heads, were the module to end here, beyond the saved activations.
         heads_saved: What they keep for their backward pass.
@@ -91,6 +92,7 @@ class UnitBytes:
     context: int = 0
     gradients: int = 0
     retained: int = 0
+    shared: int = 0
     heads: int = 0
     heads_saved: int = 0
     auxiliary: tuple[HeadBytes, ...] = ()
@@ -114,6 +116,11 @@ class UnitBytes:
     state_floats: int = 0
     carried: tuple[int, ...] = ()
     retained_floats: int = 0
+
+    @property
+    def passed_on(self) -> int:
+        """Return what a module that begins behind it holds, beside all that is retained."""
+        return self.state - self.shared + self.context
 
     def state_beyond(self, distance: int) -> int:
         """Return what of its state was not there some units before.

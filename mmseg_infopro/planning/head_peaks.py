@@ -12,6 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ..backbones import State, UnrolledBackbone
+from ..local.carried import Retained
 from ..local.feature_flow import auxiliary_heads
 from ..local_heads import head_losses
 from ..measure.dry_step import peak_beyond
@@ -73,7 +74,7 @@ def costs_of_heads(
 
 def costs_of_tail(
     model: EncoderDecoder,
-    features: list[Tensor],
+    features: Sequence[Retained | None],
     samples: list[SegDataSample],
     aux_heads: Sequence[int],
     recomputes: bool,
@@ -82,17 +83,18 @@ def costs_of_tail(
     heads = auxiliary_heads(model)
 
     def loss() -> Tensor:
-        inputs = model.neck(tuple(features)) if model.with_neck else tuple(features)
+        inputs = _made(features, model)
+        inputs = model.neck(inputs) if model.with_neck else inputs
         losses = [decode_head_losses(model, inputs, samples)]
         losses += [heads[index].loss(inputs, samples, model.train_cfg) for index in aux_heads]
         return _total(losses)
 
-    return _costs(loss, model, features, samples, recomputes)
+    return _costs(loss, model, _kept(features), samples, recomputes)
 
 
 def costs_of_auxiliary(
     model: EncoderDecoder,
-    features: list[Tensor],
+    features: Sequence[Retained | None],
     samples: list[SegDataSample],
     aux: int,
     recomputes: bool,
@@ -101,9 +103,17 @@ def costs_of_auxiliary(
     head = auxiliary_heads(model)[aux]
 
     def loss() -> Tensor:
-        return _total([head.loss(tuple(features), samples, model.train_cfg)])
+        return _total([head.loss(_made(features, model), samples, model.train_cfg)])
 
-    return _costs(loss, head, features, samples, recomputes)
+    return _costs(loss, model, _kept(features), samples, recomputes)
+
+
+def _made(features: Sequence[Retained | None], model: EncoderDecoder) -> Any:
+    return tuple(left if left is None else left.feature(model.backbone) for left in features)
+
+
+def _kept(features: Sequence[Retained | None]) -> list[Any]:
+    return [left.kept for left in features if left is not None]
 
 
 def _costs(

@@ -140,7 +140,7 @@ class _Cap:
         """Return the bytes that are left to a module from ``start`` on, wherever it ends."""
         units, step = self.step.units, self.step
         left = self.retained[start]
-        left += units[start - 1].state + units[start - 1].context if start else 0
+        left += units[start - 1].passed_on if start else 0
         if not step.updates_per_module:
             left += self.gradients[start] + self.head_parameters
         return self.cap - left

@@ -192,6 +192,12 @@ def offloaded(unit: UnitBytes, small: int, recomputes: bool) -> UnitBytes:
     )
 
 
+def storages(nest: Any) -> dict[int, int]:
+    """Return the bytes of the storages that the tensors of a nest lie in, by their ids."""
+    found = (leaf.untyped_storage() for leaf in _tensors(nest))
+    return {storage_id(storage): storage.nbytes() for storage in found}
+
+
 def as_leaf(feature: Tensor) -> Tensor:
     """Return a feature that a graph begins with."""
     return feature.detach().requires_grad_(feature.requires_grad)

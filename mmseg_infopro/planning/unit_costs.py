@@ -51,7 +51,7 @@ def measure_step(
         behind = run.costs_of_tail()
         for aux, feature in run.movable.items():
             costs, position = run.costs_of_auxiliary(aux), run.emitting_units[feature]
-            read = num_bytes(tree_leaves(run.features[feature]))
+            read = num_bytes(tree_leaves(run.features[feature].kept))
             head = HeadBytes(costs.peak, costs.saved, read)
             units[position] = replace(
                 units[position],
@@ -67,7 +67,8 @@ def measure_step(
         fixed=round(shape.copies * parameters) + run.batch_bytes,
         copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
-        tail_gradients=sum(trained_bytes(head.parameters()) for head in tail),
+        tail_gradients=sum(trained_bytes(head.parameters()) for head in tail)
+        + trained_bytes(run.emitting_parameters()),
         updates_per_module=updates_per_module,
         tail_parameters=parameters - sum(unit.parameters for unit in units),
         tail_work=behind.work,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, cast
 
 import torch
 from mmseg.models.segmentors import EncoderDecoder
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..backbones import State, numbered_emits, owned_parameters, trace_backbone
+from ..backbones import Emit, State, numbered_emits, owned_parameters, trace_backbone
 from ..backbones.residuals import apply_measuring
+from ..local.carried import Retained
 from ..local.context import build_contexts
 from ..local.feature_flow import features_read, neck_and_heads
 from ..local.thaw import thaw
@@ -27,7 +28,7 @@ from ..measure.undrawn import undrawn_weights
 from ..measure.work import Work
 from ..recompute.groups import GROUP_SIZES, Recompute
 from ..recompute.operations import Activations, Saved
-from ..upstream import FakeTensorMode, tree_leaves, tree_map_only
+from ..upstream import FakeTensorMode, storage_id, tree_leaves, tree_map_only
 from .batch import StepShape, map_bytes, training_batch
 from .costs import UnitBytes
 from .head_peaks import NO_COSTS, HeadCosts, costs_of_auxiliary, costs_of_heads, costs_of_tail
@@ -40,6 +41,7 @@ from .unit_bytes import (
     gradient_bytes,
     num_bytes,
     offloaded,
+    storages,
 )
 
 
@@ -52,7 +54,7 @@ class UnitMeasurement:
     Attributes:
         movable: Auxiliary heads that read one feature, and which: they train in its module.
         fixed_aux: The others, which are taken for the tail's.
-        features: Those that were emitted, by index.
+        features: Those that were emitted, by index, as their readers get them.
         batch_bytes: Of the images, as loaded and normalized, and of the label maps.
         measures: Whether a head asks how large residual branches are.
         emitting_units: The positions of the units that emitted them.
@@ -73,11 +75,16 @@ class UnitMeasurement:
         bound_losses(self.model, source=model)
         self.model.train()
         self.trace = trace_backbone(self.model.backbone, shape.in_channels)
-        self.tail_reads, aux_reads = features_read(self.model, self.trace.samples)
+        self.tail_reads, self.aux_reads = features_read(self.model, self.trace.samples)
+        # A feature that parameters of the tail make is read there.
+        numbered = chain.from_iterable(numbered_emits(self.model.backbone.units()))
+        shared = {index for index, emit in numbered if emit.owns} & self.tail_reads
         self.movable = {
-            i: next(iter(reads)) for i, reads in enumerate(aux_reads) if len(reads) == 1
+            i: next(iter(reads))
+            for i, reads in enumerate(self.aux_reads)
+            if len(reads) == 1 and not reads & shared
         }
-        self.fixed_aux = [i for i in range(len(aux_reads)) if i not in self.movable]
+        self.fixed_aux = [i for i in range(len(self.aux_reads)) if i not in self.movable]
         names = [unit.name for unit in model.backbone.units()][:-1]
         borders = borders_of(model.backbone, self.trace, names, shape.in_channels, planned=False)
         self.apart = takes_border(head_cfgs)
@@ -102,7 +109,7 @@ class UnitMeasurement:
         # The preprocessor pads: maps are there as loaded and as read.
         self.batch_bytes = num_bytes([self.image, *batch['inputs']]) + 2 * map_bytes(self.samples)
         self.contexts: dict[str, Any] = {}
-        self.features: dict[int, Tensor] = {}
+        self.features: dict[int, Retained] = {}
         self.emitting_units: dict[int, int] = {}
         self.head_costs: dict[Any, HeadCosts] = {}
         # Last: training mode, which a trace sets too, freezes stages anew.
@@ -156,15 +163,17 @@ class UnitMeasurement:
             with saved:
                 left: Any = run(backbone, state)
             state = left[0] if self.measures else left
-            own = {index: emit.apply(backbone, state) for index, emit in emits}
-            self.features |= tree_map_only(Tensor, as_leaf, own)
+            own = {index: self._kept_of(emit, state) for index, emit in emits}
+            self.features |= own
             self.emitting_units |= dict.fromkeys(own, len(measured))
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
             head_costs = NO_COSTS if heads is None else self._costs_of(unit.name, state, entry)
             gradients = gradient_bytes(backbone, unit)
             saved_bytes, small = saved.take()
-            read = [feature for index, feature in own.items() if index in self.tail_reads]
+            read = [feature.kept for index, feature in own.items() if index in self.tail_reads]
+            held = storages(read)
+            held.pop(storage_id(self.image.untyped_storage()), None)
             measured.append(
                 UnitBytes(
                     unit.name,
@@ -174,7 +183,8 @@ class UnitMeasurement:
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     state_floats=float_bytes(tree_leaves(state)),
-                    retained=num_bytes(tree_leaves(read)),
+                    retained=sum(held.values()),
+                    shared=sum(held[key] for key in storages(state).keys() & held.keys()),
                     retained_floats=float_bytes(tree_leaves(read)),
                     heads=head_costs.peak,
                     heads_saved=head_costs.saved,
@@ -201,6 +211,17 @@ class UnitMeasurement:
             entry = border
         return measured
 
+    def _kept_of(self, emit: Emit, state: State) -> Retained:
+        """Return a feature as what its reader starts from: an emit with parameters is a part of it.
+
+        So it is in a step.
+        """
+        leaves = tree_map_only(Tensor, as_leaf, state)
+        if emit.owns:
+            return Retained(leaves, emit)
+        feature = emit.apply(self.model.backbone, leaves)
+        return Retained(tree_map_only(Tensor, as_leaf, feature))
+
     def _costs_of(self, boundary: str, state: State, entry: Sequence[Tensor]) -> HeadCosts:
         key = self._key(boundary)
         if key not in self.head_costs:
@@ -212,18 +233,25 @@ class UnitMeasurement:
 
     def costs_of_tail(self) -> HeadCosts:
         """Return what is behind the backbone, but for auxiliary heads that may move, needs."""
+        read = self.tail_reads.union(*(self.aux_reads[aux] for aux in self.fixed_aux))
         return costs_of_tail(
-            self.model, self._all_features(), self.samples, self.fixed_aux, self.recomputes
+            self.model, self._read(read), self.samples, self.fixed_aux, self.recomputes
         )
 
     def costs_of_auxiliary(self, aux: int) -> HeadCosts:
         """Return what an auxiliary head that may move needs."""
         return costs_of_auxiliary(
-            self.model, self._all_features(), self.samples, aux, self.recomputes
+            self.model, self._read(self.aux_reads[aux]), self.samples, aux, self.recomputes
         )
 
-    def _all_features(self) -> list[Tensor]:
-        return [self.features[index] for index in sorted(self.features)]
+    def emitting_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that make features of what the tail starts from."""
+        emits = [self.features[index].emit for index in sorted(self.tail_reads)]
+        owned = (owned_parameters(self.model.backbone, emit.owns) for emit in emits if emit)
+        return [parameter for found in owned for parameter in found.values()]
+
+    def _read(self, indices: Collection[int]) -> list[Retained | None]:
+        return [self.features[i] if i in indices else None for i in sorted(self.features)]
 
 
 def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:

@@ -36,7 +36,8 @@ def random_step(seed: int) -> StepBytes:
                     for before in range(i - 1, min(pieces) - 1, -1)
                 ),
                 gradients=draw(10),
-                retained=draw(10),
+                retained=(retained := draw(10)),
+                shared=draw(1 + min(retained, pieces[i])),
                 heads=(heads := draw(60)),
                 heads_saved=draw(heads + 1),
                 auxiliary=random_auxiliary(draw),
@@ -125,7 +126,8 @@ def peak_by_hand(step, ends, groups):
     peak, start = 0, 0
     for end, spans in zip(ends, groups, strict=True):
         units = step.units[start:end]
-        peak = max(peak, module_peak_by_hand(step, start, end, spans, alive))
+        twice = step.units[start - 1].shared if start else 0
+        peak = max(peak, module_peak_by_hand(step, start, end, spans, alive - twice))
         if not step.updates_per_module:
             alive += sum(unit.gradients for unit in units)
         alive += sum(unit.retained for unit in units)

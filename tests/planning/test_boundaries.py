@@ -16,9 +16,10 @@ def random_step(seed: int, num_units: int = 8) -> StepBytes:
         UnitBytes(
             f'unit{i}',
             saved=draw(1, 100),
-            state=draw(20),
+            state=(state := draw(20)),
             gradients=draw(10),
-            retained=draw(15),
+            retained=(retained := draw(15)),
+            shared=draw(1 + min(state, retained)),
             heads=(heads := draw(60)),
             heads_saved=draw(heads + 1),
             auxiliary=random_auxiliary(draw),
@@ -43,7 +44,7 @@ def peak_by_hand(step: StepBytes, cuts: tuple[int, ...]) -> int:
     peak = 0
     for (start, end), trains in zip(spans, trained, strict=True):
         units, is_tail = step.units[start:end], end == len(step.units)
-        entry = step.units[start - 1].state if start else 0
+        entry = step.units[start - 1].state - step.units[start - 1].shared if start else 0
         first = (step.tail_heads, step.tail_saved) if is_tail else (0, 0)
         if trains and not is_tail:
             first = units[-1].heads, units[-1].heads_saved

@@ -1,4 +1,8 @@
-"""Plans of networks whose auxiliary heads train within several modules, beside dry steps."""
+"""What is planned for each module beside a dry step.
+
+Auxiliary heads train within several modules of BiSeNetV2 and STDC, layers of ICNet's backbone train
+within the tail, and DeepLabV3+ is cut where a feature is read.
+"""
 
 import pytest
 
@@ -10,6 +14,8 @@ from mmseg_infopro.local.settings import read_local_settings
 from mmseg_infopro.planning.boundaries import module_peaks
 
 BISENET = 'mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py'
+DEEPLAB = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py'
+ICNET = 'mmseg::icnet/icnet_r50-d8_4xb2-80k_cityscapes-832x832.py'
 STDC = 'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'
 
 
@@ -18,6 +24,8 @@ STDC = 'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'
     ('network', 'boundaries'),
     [
         (BISENET, ['detail.detail_branch.0', 'semantic.stage2.0', 'semantic.stage4_CEBlock']),
+        (DEEPLAB, ['layer1.2', 'layer2.0']),
+        (ICNET, ['backbone.layer2.3', 'backbone.layer4.0']),
         (STDC, ['backbone.stages.1', 'backbone.stages.2.1', 'backbone.stages.3.1']),
     ],
 )
@@ -26,7 +34,6 @@ def test_each_module_needs_what_is_planned(network, boundaries, word):
     override_step(cfg, 2, (512, 512), None)
     set_recompute(cfg, word)
     step = measure_config(cfg, read_local_settings(cfg.model.local))
-    assert sum(len(unit.auxiliary) for unit in step.units) > 1
     peaks = dry_config_step(cfg).module_peaks()
     planned = module_peaks(step, boundaries)
     for module, peak in peaks.items():
