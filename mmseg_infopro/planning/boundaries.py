@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from ..recompute.groups import group_ends
-from .costs import StepBytes, auxiliary_of, joint_peak
+from .costs import StepBytes
 
 TOLERANCE = 0.02
 """Partitions whose peaks differ by less than this share count as equally good."""
@@ -114,12 +114,7 @@ class SegmentCosts:
         left = self.step.fixed + self.retained[start]
         left += units[start - 1].passed_on if start else 0
         left += 0 if self.step.updates_per_module else self.gradients[start]
-        first = (0, 0)
-        if end == len(units):
-            first = self.step.tail_heads, self.step.tail_saved
-        elif self._has_heads(start, end):
-            first = units[end - 1].heads, units[end - 1].heads_saved
-        heads = joint_peak(*first, auxiliary_of(units[start:end]))
+        heads = self.step.peak_of_heads(start, end, self._has_heads(start, end))
         return left + max(self._held(start, end) + heads, self._backward(start, end))
 
     def _held(self, start: int, end: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..measure.work import Work
@@ -166,13 +166,23 @@ class StepBytes:
     image: int = 0
     labels: int = 0
 
+    def peak_of_heads(self, start: int, end: int, trains: bool) -> int:
+        """Return the peak of all heads of the module ``units[start:end]``.
 
-def auxiliary_of(units: Iterable[UnitBytes]) -> list[HeadBytes]:
-    """Return the auxiliary heads that train with some units."""
-    return [head for unit in units for head in unit.auxiliary]
+        Args:
+            start: Its first unit.
+            end: One past its last.
+            trains: Whether anything of it does: else it has no local heads.
+        """
+        last, first = self.units[end - 1], (0, 0)
+        if end == len(self.units):
+            first = self.tail_heads, self.tail_saved
+        elif trains:
+            first = last.heads, last.heads_saved
+        return joint_peak(*first, [h for unit in self.units[start:end] for h in unit.auxiliary])
 
 
-def joint_peak(peak: int, saved: int, auxiliary: Iterable[HeadBytes]) -> int:
+def joint_peak(peak: int, saved: int, auxiliary: Sequence[HeadBytes]) -> int:
     """Return the peak of heads and of auxiliary ones, which run after them and go back before.
 
     Args:
@@ -180,7 +190,6 @@ def joint_peak(peak: int, saved: int, auxiliary: Iterable[HeadBytes]) -> int:
         saved: What those keep for their backward pass.
         auxiliary: In the order that they run in.
     """
-    auxiliary = tuple(auxiliary)
     waiting = sum(head.feature for head in auxiliary)
     joint = peak + waiting
     for head in auxiliary:

@@ -16,7 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..recompute.groups import RecomputeGroup
-from .costs import StepBytes, auxiliary_of, joint_peak
+from .costs import StepBytes
 from .group_ways import MOST, GroupOptions, Ways, group_options, unbeaten
 
 LONGEST_GROUP = 8
@@ -87,15 +87,11 @@ class ModuleWays:
     def _best(self, start: int, end: int) -> int | None:
         """Return which of the ways to run ``units[start:end]`` costs least."""
         ways, units = self._ways_to(start, end)[end], self.step.units
-        first, gradients = (0, 0), 0
-        if end == len(units):
-            first = self.step.tail_heads, self.step.tail_saved
-        else:
-            gradients = self.gradients[end]
-            if self.frozen[end] - self.frozen[start] < end - start:
-                first = units[end - 1].heads, units[end - 1].heads_saved
-                gradients += units[end - 1].head_parameters
-        heads = joint_peak(*first, auxiliary_of(units[start:end]))
+        trains = self.frozen[end] - self.frozen[start] < end - start
+        heads = self.step.peak_of_heads(start, end, trains)
+        gradients = 0 if end == len(units) else self.gradients[end]
+        if end < len(units) and trains:
+            gradients += units[end - 1].head_parameters
         room = self.room(start, end)
         fits = ways.held + heads <= room
         # What the next module starts from is there; the last group's own peak has it.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from ..backbones import State
-from ..upstream import storage_id, tree_leaves
+from .unit_bytes import by_storage
 
 
 class StateAges:
@@ -25,8 +23,7 @@ class StateAges:
         Args:
             state: Bytes of a storage that several of its tensors share count once.
         """
-        tensors = [leaf for leaf in tree_leaves(state) if isinstance(leaf, Tensor)]
-        storages = {storage_id(t.untyped_storage()): t.nbytes for t in tensors}
+        storages = {key: tensor.nbytes for key, tensor in by_storage(state).items()}
         # Storages that the state before had are alive: no address is used twice.
         self._ages = {key: self._ages.get(key, -1) + 1 for key in storages}
         sizes = [(self._ages[key], size) for key, size in storages.items()]

@@ -192,10 +192,9 @@ def offloaded(unit: UnitBytes, small: int, recomputes: bool) -> UnitBytes:
     )
 
 
-def storages(nest: Any) -> dict[int, int]:
-    """Return the bytes of the storages that the tensors of a nest lie in, by their ids."""
-    found = (leaf.untyped_storage() for leaf in _tensors(nest))
-    return {storage_id(storage): storage.nbytes() for storage in found}
+def by_storage(nest: Any) -> dict[int, Tensor]:
+    """Return the tensors of a nest by the ids of their storages: one of each."""
+    return {storage_id(tensor.untyped_storage()): tensor for tensor in _tensors(nest)}
 
 
 def as_leaf(feature: Tensor) -> Tensor:

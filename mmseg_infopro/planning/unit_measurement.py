@@ -37,11 +37,11 @@ from .unit_bytes import (
     SavedBytes,
     UnitsAlone,
     as_leaf,
+    by_storage,
     float_bytes,
     gradient_bytes,
     num_bytes,
     offloaded,
-    storages,
 )
 
 
@@ -168,11 +168,11 @@ class UnitMeasurement:
             self.emitting_units |= dict.fromkeys(own, len(measured))
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
-            head_costs = NO_COSTS if heads is None else self._costs_of(unit.name, state, entry)
+            head_costs = self._costs_of(unit.name, state, entry) if heads else NO_COSTS
             gradients = gradient_bytes(backbone, unit)
             saved_bytes, small = saved.take()
             read = [feature.kept for index, feature in own.items() if index in self.tail_reads]
-            held = storages(read)
+            held = by_storage(read)
             held.pop(storage_id(self.image.untyped_storage()), None)
             measured.append(
                 UnitBytes(
@@ -183,9 +183,9 @@ class UnitMeasurement:
                     context=self._bytes_of_context(unit.name, before, state),
                     gradients=gradients,
                     state_floats=float_bytes(tree_leaves(state)),
-                    retained=sum(held.values()),
-                    shared=sum(held[key] for key in storages(state).keys() & held.keys()),
-                    retained_floats=float_bytes(tree_leaves(read)),
+                    retained=num_bytes(held.values()),
+                    shared=num_bytes(held[key] for key in by_storage(state).keys() & held.keys()),
+                    retained_floats=float_bytes(held.values()),
                     heads=head_costs.peak,
                     heads_saved=head_costs.saved,
                     backward=needs.peak,
