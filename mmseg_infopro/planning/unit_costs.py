@@ -49,16 +49,16 @@ def measure_step(
     with kept_generators(), run.mode, shape.autocast_context(), recomputing(run.recomputed_heads):
         units = run.units()
         behind = run.costs_of_tail()
-        for aux, feature in run.movable.items():
-            costs, position = run.costs_of_auxiliary(aux), run.emitting_units[feature]
-            read = num_bytes(tree_leaves(run.features[feature].kept))
+        for aux, feature in run.reads.movable.items():
+            costs, position = run.costs_of_auxiliary(aux), run.reads.emitting_units[feature]
+            read = num_bytes(tree_leaves(run.reads.features[feature].kept))
             head = HeadBytes(costs.peak, costs.saved, read)
             units[position] = replace(
                 units[position],
                 auxiliary=(*units[position].auxiliary, head),
                 auxiliary_work=units[position].auxiliary_work + costs.work,
             )
-    tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in run.fixed_aux)]
+    tail = [model.decode_head, *(auxiliary_heads(model)[aux] for aux in run.reads.fixed_aux)]
     tail += [model.neck] if model.with_neck else []
     parameters = num_bytes(model.parameters())
     return StepBytes(
@@ -68,7 +68,7 @@ def measure_step(
         copies=float(shape.copies),
         group_size=GROUP_SIZES.get(str(recomputed), 0),
         tail_gradients=sum(trained_bytes(head.parameters()) for head in tail)
-        + trained_bytes(run.emitting_parameters()),
+        + trained_bytes(run.reads.emitting_parameters()),
         updates_per_module=updates_per_module,
         tail_parameters=parameters - sum(unit.parameters for unit in units),
         tail_work=behind.work,

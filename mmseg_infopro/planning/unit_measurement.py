@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
 from mmseg.models.segmentors import EncoderDecoder
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..backbones import Emit, State, numbered_emits, owned_parameters, trace_backbone
+from ..backbones import State, numbered_emits, owned_parameters, trace_backbone
 from ..backbones.residuals import apply_measuring
-from ..local.carried import Retained
 from ..local.context import build_contexts
-from ..local.feature_flow import features_read, neck_and_heads
+from ..local.feature_flow import neck_and_heads
 from ..local.thaw import thaw
 from ..local_heads.border import borders_of
 from ..local_heads.bounded_loss import bound_losses
@@ -31,6 +30,7 @@ from ..recompute.operations import Activations, Saved
 from ..upstream import FakeTensorMode, storage_id, tree_leaves, tree_map_only
 from .batch import StepShape, map_bytes, training_batch
 from .costs import UnitBytes
+from .feature_reads import FeatureReads
 from .head_peaks import NO_COSTS, HeadCosts, costs_of_auxiliary, costs_of_heads, costs_of_tail
 from .state_ages import StateAges
 from .unit_bytes import (
@@ -52,12 +52,9 @@ class UnitMeasurement:
         model, head_cfgs, head_defaults, shape, recomputed, offloads: As for :func:`measure_step`.
 
     Attributes:
-        movable: Auxiliary heads that read one feature, and which: they train in its module.
-        fixed_aux: The others, which are taken for the tail's.
-        features: Those that were emitted, by index, as their readers get them.
+        reads: The features, and who reads them.
         batch_bytes: Of the images, as loaded and normalized, and of the label maps.
         measures: Whether a head asks how large residual branches are.
-        emitting_units: The positions of the units that emitted them.
     """
 
     def __init__(
@@ -75,16 +72,7 @@ class UnitMeasurement:
         bound_losses(self.model, source=model)
         self.model.train()
         self.trace = trace_backbone(self.model.backbone, shape.in_channels)
-        self.tail_reads, self.aux_reads = features_read(self.model, self.trace.samples)
-        # A feature that parameters of the tail make is read there.
-        numbered = chain.from_iterable(numbered_emits(self.model.backbone.units()))
-        shared = {index for index, emit in numbered if emit.owns} & self.tail_reads
-        self.movable = {
-            i: next(iter(reads))
-            for i, reads in enumerate(self.aux_reads)
-            if len(reads) == 1 and not reads & shared
-        }
-        self.fixed_aux = [i for i in range(len(self.aux_reads)) if i not in self.movable]
+        self.reads = FeatureReads(self.model, self.trace.samples)
         names = [unit.name for unit in model.backbone.units()][:-1]
         borders = borders_of(model.backbone, self.trace, names, shape.in_channels, planned=False)
         self.apart = takes_border(head_cfgs)
@@ -109,8 +97,6 @@ class UnitMeasurement:
         # The preprocessor pads: maps are there as loaded and as read.
         self.batch_bytes = num_bytes([self.image, *batch['inputs']]) + 2 * map_bytes(self.samples)
         self.contexts: dict[str, Any] = {}
-        self.features: dict[int, Retained] = {}
-        self.emitting_units: dict[int, int] = {}
         self.head_costs: dict[Any, HeadCosts] = {}
         # Last: training mode, which a trace sets too, freezes stages anew.
         thaw(self.model, getattr(model, 'may_thaw', ()))
@@ -163,15 +149,12 @@ class UnitMeasurement:
             with saved:
                 left: Any = run(backbone, state)
             state = left[0] if self.measures else left
-            own = {index: self._kept_of(emit, state) for index, emit in emits}
-            self.features |= own
-            self.emitting_units |= dict.fromkeys(own, len(measured))
+            read = self.reads.add(emits, state, len(measured))
             border = backbone.border_features(state)
             heads = self.heads.get(self._key(unit.name))  # the last unit ends the tail
             head_costs = self._costs_of(unit.name, state, entry) if heads else NO_COSTS
             gradients = gradient_bytes(backbone, unit)
             saved_bytes, small = saved.take()
-            read = [feature.kept for index, feature in own.items() if index in self.tail_reads]
             held = by_storage(read)
             held.pop(storage_id(self.image.untyped_storage()), None)
             measured.append(
@@ -211,17 +194,6 @@ class UnitMeasurement:
             entry = border
         return measured
 
-    def _kept_of(self, emit: Emit, state: State) -> Retained:
-        """Return a feature as what its reader starts from: an emit with parameters is a part of it.
-
-        So it is in a step.
-        """
-        leaves = tree_map_only(Tensor, as_leaf, state)
-        if emit.owns:
-            return Retained(leaves, emit)
-        feature = emit.apply(self.model.backbone, leaves)
-        return Retained(tree_map_only(Tensor, as_leaf, feature))
-
     def _costs_of(self, boundary: str, state: State, entry: Sequence[Tensor]) -> HeadCosts:
         key = self._key(boundary)
         if key not in self.head_costs:
@@ -233,25 +205,13 @@ class UnitMeasurement:
 
     def costs_of_tail(self) -> HeadCosts:
         """Return what is behind the backbone, but for auxiliary heads that may move, needs."""
-        read = self.tail_reads.union(*(self.aux_reads[aux] for aux in self.fixed_aux))
-        return costs_of_tail(
-            self.model, self._read(read), self.samples, self.fixed_aux, self.recomputes
-        )
+        read, heads = self.reads.of_tail(), self.reads.fixed_aux
+        return costs_of_tail(self.model, read, self.samples, heads, self.recomputes)
 
     def costs_of_auxiliary(self, aux: int) -> HeadCosts:
         """Return what an auxiliary head that may move needs."""
-        return costs_of_auxiliary(
-            self.model, self._read(self.aux_reads[aux]), self.samples, aux, self.recomputes
-        )
-
-    def emitting_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters that make features of what the tail starts from."""
-        emits = [self.features[index].emit for index in sorted(self.tail_reads)]
-        owned = (owned_parameters(self.model.backbone, emit.owns) for emit in emits if emit)
-        return [parameter for found in owned for parameter in found.values()]
-
-    def _read(self, indices: Collection[int]) -> list[Retained | None]:
-        return [self.features[i] if i in indices else None for i in sorted(self.features)]
+        read = self.reads.of_auxiliary(aux)
+        return costs_of_auxiliary(self.model, read, self.samples, aux, self.recomputes)
 
 
 def _kept_bytes(activations: Activations, recomputed: Recompute) -> int:
