@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -100,7 +100,8 @@ class UnitsAlone:
         """Return what a unit needs."""
         owned = owned_parameters(backbone, unit.owns)
         inputs = [leaf.shape if isinstance(leaf, Tensor) else leaf for leaf in tree_leaves(state)]
-        likeness = str([*inputs, *((p.shape, p.requires_grad) for p in owned.values())])
+        parameters = ((p.shape, p.requires_grad) for p in owned.values())
+        likeness = str([*inputs, *parameters, *_structure(backbone, unit)])
         if likeness not in self._known:
             start = tree_map_only(Tensor, as_leaf, state)
             run = partial(unit.apply, backbone)
@@ -124,6 +125,20 @@ class UnitsAlone:
                 peak, released, cheap, by_layers, repeated, activations, work.forward, work.backward
             )
         return self._known[likeness]
+
+
+def _structure(backbone: UnrolledBackbone, unit: Unit) -> Iterator[Any]:
+    """Yield what a unit's modules are: local and global attention have the same parameters.
+
+    Rates of dropout, which most often differ between blocks, are left out with all floats.
+    """
+    for name, module in backbone.named_modules():
+        if any(name == path or name.startswith(f'{path}.') for path in unit.owns):
+            settings = vars(module).items()
+            yield (
+                type(module),
+                [item for item in settings if isinstance(item[1], (int, str, tuple))],
+            )
 
 
 class _Root(torch.autograd.Function):
