@@ -7,7 +7,8 @@ from typing import Any
 
 from mmseg.models import decode_heads
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, TASK_UTILS
+from mmseg.structures import OHEMPixelSampler
 
 from .arguments import constructor_arguments
 from .chunked_loss import ChunkedLoss, obstacle
@@ -52,10 +53,10 @@ def chunked(cfg: Any) -> Any:
     if not isinstance(head, type) or not issubclass(head, BaseDecodeHead):
         return cfg
     kind = chunked_class(head)
-    if kind is None or kind is head or cfg.get('sampler') is not None:
+    if kind is None or kind is head:
         return cfg
     criteria = _criteria(cfg, head)
-    if not criteria or obstacle(criteria):
+    if not criteria or obstacle(criteria) or not _can_sample(cfg.get('sampler')):
         return cfg
     return type(cfg)({**cfg, 'type': kind})  # type: ignore[call-arg]
 
@@ -66,6 +67,13 @@ def unchunked(cfg: dict[str, Any]) -> dict[str, Any]:
     if name.startswith(CHUNKED) and name.removeprefix(CHUNKED) in MODELS:
         cfg['type'] = name.removeprefix(CHUNKED)
     return cfg
+
+
+def _can_sample(cfg: Mapping[str, Any] | None) -> bool:
+    if cfg is None:
+        return True
+    kind = cfg['type']
+    return (TASK_UTILS.get(kind) if isinstance(kind, str) else kind) is OHEMPixelSampler
 
 
 def _criteria(cfg: Mapping[str, Any], head: type) -> list[Any]:

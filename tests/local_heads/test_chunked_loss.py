@@ -9,12 +9,13 @@ from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmseg.models import decode_heads
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
+from mmseg.structures import OHEMPixelSampler, SegDataSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_infopro.local_heads import ChunkedLoss
 from mmseg_infopro.measure.dry_step import peak_beyond
+from mmseg_infopro.measure.fake import UpperBounds
 
 NUM_CLASSES = 4
 ONE = dict(in_channels=8, in_index=0)
@@ -69,6 +70,10 @@ OPTIONS = {
     'two names': [CROSS_ENTROPY, dict(CROSS_ENTROPY, loss_name='loss_other', loss_weight=2.0)],
     'one name': [CROSS_ENTROPY, dict(CROSS_ENTROPY, class_weight=CLASS_WEIGHT)],
 }
+
+
+class OtherSampler(OHEMPixelSampler):
+    """Might choose by anything."""
 
 
 def samples(batch_size=3, size=(17, 30), ignored=255, all_ignored=False):
@@ -141,6 +146,30 @@ def test_single_precision_too():
 
 def test_another_ignore_index():
     assert_as_mmseg(double_logits(), samples(ignored=2), ignore_index=2)
+
+
+@pytest.mark.parametrize(
+    'sampler',
+    [
+        dict(thresh=0.3, min_kept=2),  # the threshold decides
+        dict(thresh=0.01, min_kept=50),  # the number
+        dict(thresh=0.7, min_kept=100_000),  # more than there are
+        dict(min_kept=50),
+        dict(min_kept=100_000),
+    ],
+)
+@pytest.mark.parametrize('name', OPTIONS)
+def test_hard_pixels_are_those_of_mmseg(sampler, name):
+    settings = dict(loss_decode=OPTIONS[name], sampler=dict(type='OHEMPixelSampler', **sampler))
+    assert_as_mmseg(double_logits(), samples(), **settings)
+    if name in ('default', 'loss_weight'):
+        assert_as_mmseg(double_logits().float(), samples(), atol=1e-8, **settings)
+
+
+@pytest.mark.parametrize('sampler', [dict(thresh=0.7, min_kept=9), dict(min_kept=9)])
+def test_a_batch_without_any_pixel_to_mine(sampler):
+    sampler = dict(type='OHEMPixelSampler', **sampler)
+    assert_as_mmseg(double_logits(), samples(all_ignored=True), sampler=sampler)
 
 
 @pytest.mark.parametrize('size', [(17, 30), (40, 31)])
@@ -218,7 +247,7 @@ def test_without_gradients_only_the_loss_is_computed():
         (dict(loss_decode=dict(type='LovaszLoss', reduction='none')), 'LovaszLoss'),
         (dict(loss_decode=[CROSS_ENTROPY, dict(type='DiceLoss')]), 'DiceLoss'),
         (dict(loss_decode=dict(CROSS_ENTROPY, reduction='none')), "reduction='none'"),
-        (dict(sampler=dict(type='OHEMPixelSampler', min_kept=10)), 'sampler OHEMPixelSampler'),
+        (dict(sampler=dict(type=OtherSampler, min_kept=10)), 'sampler OtherSampler'),
         (
             dict(
                 out_channels=1,
@@ -249,12 +278,13 @@ def test_what_needs_the_whole_batch_falls_back_to_mmseg_and_says_so(settings, na
     assert name in messages[0]
 
 
-def test_chunks_need_a_fraction_of_the_memory():
+@pytest.mark.parametrize('sampler', [None, dict(type='OHEMPixelSampler', thresh=0.7, min_kept=9)])
+def test_chunks_need_a_fraction_of_the_memory(sampler):
     def peak(kind):
-        with FakeTensorMode():
-            head = build(kind, **ONE, num_convs=0, concat_input=False)
-            logits = torch.randn(4, NUM_CLASSES, 32, 32, requires_grad=True)
-            data_samples = samples(4, (256, 256))
+        with FakeTensorMode(), UpperBounds():
+            head = build(kind, **ONE, num_convs=0, concat_input=False, sampler=sampler)
+            logits = torch.randn(8, NUM_CLASSES, 32, 32, requires_grad=True)
+            data_samples = samples(8, (256, 256))
             return peak_beyond(
                 lambda: head.loss_by_feat(logits, data_samples)['loss_ce'].backward()
             )
@@ -262,10 +292,12 @@ def test_chunks_need_a_fraction_of_the_memory():
     assert peak('ChunkedFCNHead') < 0.4 * peak('FCNHead')
 
 
-def test_nothing_depends_on_values():
+@pytest.mark.parametrize('sampler', [None, dict(thresh=0.7, min_kept=9), dict(min_kept=9)])
+def test_nothing_depends_on_values(sampler):
     """A dry step needs no upper bounds."""
+    sampler = sampler and dict(type='OHEMPixelSampler', **sampler)
     with FakeTensorMode():
-        head = build('ChunkedFCNHead', **ONE, loss_decode=OPTIONS['class_weight'])
+        head = build('ChunkedFCNHead', **ONE, loss_decode=OPTIONS['class_weight'], sampler=sampler)
         losses = head.loss([torch.randn(2, 8, 4, 4)], samples(2), {})
         losses['loss_ce'].backward()
         assert losses['acc_seg'].shape == (1,)

@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import ConfigDict
 from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
+from mmseg.structures import OHEMPixelSampler
 
 from mmseg_infopro.local_heads import ChunkedLoss
 from mmseg_infopro.local_heads.chunking import chunked, chunked_class
@@ -13,6 +14,10 @@ from tests.models import HEADS, build, model_config
 @MODELS.register_module()
 class HeadOfAUser(FCNHead):
     """With mmseg's loss."""
+
+
+class OtherSampler(OHEMPixelSampler):
+    """Might choose by anything."""
 
 
 class OwnLossHead(FCNHead):
@@ -48,7 +53,7 @@ def test_classes_are_made_without_a_search_of_the_registries(monkeypatch):
     [
         dict(type='FCNHead', loss_decode=dict(type='DiceLoss')),
         dict(type='FCNHead', loss_decode=[dict(type='CrossEntropyLoss', use_sigmoid=True)]),
-        dict(type='FCNHead', sampler=dict(type='OHEMPixelSampler')),
+        dict(type='FCNHead', sampler=dict(type=OtherSampler)),
         dict(type=OwnLossHead),
         dict(type=FixedLossHead, in_channels=8),
         dict(type='ReconstructionHead'),
