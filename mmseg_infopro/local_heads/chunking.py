@@ -11,7 +11,8 @@ from mmseg.registry import MODELS, TASK_UTILS
 from mmseg.structures import OHEMPixelSampler
 
 from .arguments import constructor_arguments
-from .chunked_loss import ChunkedLoss, obstacle
+from .chunked_branches import OWN_LOSSES
+from .chunked_loss import ChunkedLoss
 from .summed_aspp import SUMMED
 
 CHUNKED = 'Chunked'
@@ -19,15 +20,16 @@ CALL_THE_PARENTS_LOSS = ('DAHead', 'EncHead', 'STDCHead')
 """Heads of mmseg whose ``loss_by_feat`` ends in the parent's, once per output."""
 
 
-def chunked_class(head: type) -> type | None:
+def chunked_class(head: type) -> type[ChunkedLoss] | None:
     """Return the class that computes a head's loss in chunks, registered as ``Chunked<Name>``.
 
-    None if the head has a ``loss_by_feat`` of its own. A head that chunks already is its own.
+    None if the head has a ``loss_by_feat`` that is not known here. One that chunks is its own.
     """
     if issubclass(head, ChunkedLoss):
         return head
+    loss = getattr(head, 'loss_by_feat', None)
     known = [getattr(decode_heads, name).loss_by_feat for name in CALL_THE_PARENTS_LOSS]
-    if getattr(head, 'loss_by_feat', None) not in (BaseDecodeHead.loss_by_feat, *known):
+    if loss not in (BaseDecodeHead.loss_by_feat, *known, *OWN_LOSSES):
         return None
     name = f'{CHUNKED}{head.__name__}'
     # Not by `get`, which makes mmengine's logger for what is missing: too early while we import.
@@ -36,7 +38,9 @@ def chunked_class(head: type) -> type | None:
         return found
     doc = f':class:`{head.__module__}.{head.__name__}` with :class:`ChunkedLoss`.'
     bases = (*SUMMED.get(head, ()), head, ChunkedLoss)
-    made = type(name, bases, {'__module__': __name__, '__doc__': doc})
+    if loss in OWN_LOSSES:
+        bases = (OWN_LOSSES[loss], head)
+    made: type[ChunkedLoss] = type(name, bases, {'__module__': __name__, '__doc__': doc})
     if found is None:
         MODELS.register_module(module=made)
         globals()[name] = made  # pickle finds a class by its name in its module
@@ -56,7 +60,7 @@ def chunked(cfg: Any) -> Any:
     if kind is None or kind is head:
         return cfg
     criteria = _criteria(cfg, head)
-    if not criteria or obstacle(criteria) or not _can_sample(cfg.get('sampler')):
+    if not criteria or kind.obstacle(criteria) or not _can_sample(cfg.get('sampler')):
         return cfg
     return type(cfg)({**cfg, 'type': kind})  # type: ignore[call-arg]
 

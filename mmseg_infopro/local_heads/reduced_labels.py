@@ -14,7 +14,8 @@ from mmseg.utils import SampleList
 from torch import Tensor
 
 from ..upstream import stack_labels
-from .chunked_loss import EPS, loss_dtype, obstacle
+from .chunked_cross_entropy import EPS, loss_dtype
+from .chunked_loss import obstacle
 from .task_loss import losses_of
 
 

@@ -306,13 +306,11 @@ def test_nothing_depends_on_values(sampler):
 def test_heads_with_losses_of_their_own_have_no_chunked_twin():
     chunked = {name for name in decode_heads.__all__ if f'Chunked{name}' in MODELS.module_dict}
     assert set(decode_heads.__all__) - chunked == {
-        'DDRHead',
         'IterativeDecodeHead',
         'KernelUpdateHead',
         'KernelUpdator',
         'Mask2FormerHead',
         'MaskFormerHead',
-        'PIDHead',
         'PointHead',
         'SideAdapterCLIPHead',
         'VPDDepthHead',
