@@ -1,4 +1,4 @@
-"""Twelve networks under three caps: what `fit` recommends is no worse than what is found by hand."""
+"""Twelve networks, three caps: what `fit` recommends is no worse than what is found by hand."""
 
 import pytest
 
