@@ -44,7 +44,7 @@ class ChunkedDDRLoss(_MinedLoss):
         return dict(
             loss_context=self._ohem(self.loss_decode[0], context, labels),
             loss_spatial=self._ohem(self.loss_decode[1], spatial, labels),
-            acc_seg=self._accuracy(context, labels),
+            acc_seg=self.chunked_accuracy(context, labels),
         )
 
 
@@ -65,11 +65,11 @@ class ChunkedPIDLoss(_MinedLoss):
         is_boundary = torch.sigmoid(boundary[:, 0]) > BOUNDARY
         near = torch.where(is_boundary, labels, self.ignore_index)
         return dict(
-            loss_sem_p=self._cross_entropy(self.loss_decode[0], proportional, labels, None),
+            loss_sem_p=self.chunked_cross_entropy(self.loss_decode[0], proportional, labels, None),
             loss_sem_i=self._ohem(self.loss_decode[1], integral, labels),
             loss_bd=self.loss_decode[2](boundary, edges),
             loss_sem_bd=self._ohem(self.loss_decode[3], integral, near),
-            acc_seg=self._accuracy(integral, labels),
+            acc_seg=self.chunked_accuracy(integral, labels),
         )
 
 

@@ -64,10 +64,10 @@ class ChunkedLoss(BaseDecodeHead):
         losses: dict[str, Tensor] = {}
         mined = self._mined(seg_logits, labels)
         for criterion in self._criteria():
-            loss = self._cross_entropy(criterion, seg_logits, labels, mined)
+            loss = self.chunked_cross_entropy(criterion, seg_logits, labels, mined)
             name = criterion.loss_name
             losses[name] = losses[name] + loss if name in losses else loss
-        losses['acc_seg'] = self._accuracy(seg_logits, labels)
+        losses['acc_seg'] = self.chunked_accuracy(seg_logits, labels)
         return losses
 
     def _criteria(self) -> list[Any]:
@@ -78,7 +78,8 @@ class ChunkedLoss(BaseDecodeHead):
         known = type(self.sampler) is OHEMPixelSampler
         return self.obstacle(self._criteria()) or obstacle((), None if known else self.sampler)
 
-    def _accuracy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def chunked_accuracy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return ``acc_seg`` of logits ``(B, C, h, w)`` and labels ``(B, H, W)``."""
         return pixel_accuracy(logits, labels, self.ignore_index, self.align_corners)
 
     def _mined(self, logits: Tensor, labels: Tensor) -> Tensor | None:
@@ -92,9 +93,10 @@ class ChunkedLoss(BaseDecodeHead):
         probabilities = label_probabilities(logits, labels, *how)
         return less_probable(self.sampler.thresh, probabilities, valid, num_kept)
 
-    def _cross_entropy(
+    def chunked_cross_entropy(
         self, criterion: CrossEntropyLoss, logits: Tensor, labels: Tensor, mined: Tensor | None
     ) -> Tensor:
+        """Return one of the head's losses; ``mined`` weighs the pixels ``(B, H, W)``."""
         class_weight = class_weights(criterion, logits)
         loss = CrossEntropySum.apply(
             logits, labels, class_weight, mined, self.ignore_index, self.align_corners
