@@ -1,8 +1,8 @@
 """What is planned for each module beside a dry step.
 
 Auxiliary heads train within several modules of BiSeNetV2 and STDC, layers of ICNet's backbone train
-within the tail, DeepLabV3+ is cut where a feature is read, and the blocks of Twins-SVT attend to
-windows and to everything in turn.
+within the tail, and DeepLabV3+ is cut where a feature is read. Blocks of Twins-SVT attend to windows
+and to everything in turn, with parameters of the same shapes.
 """
 
 import pytest
@@ -17,7 +17,6 @@ from mmseg_infopro.planning.boundaries import module_peaks
 BISENET = 'mmseg::bisenetv2/bisenetv2_fcn_4xb4-160k_cityscapes-1024x1024.py'
 DEEPLAB = 'mmseg::deeplabv3plus/deeplabv3plus_r50-d8_4xb2-40k_cityscapes-512x1024.py'
 ICNET = 'mmseg::icnet/icnet_r50-d8_4xb2-80k_cityscapes-832x832.py'
-SEGNEXT = 'mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py'
 SVT = 'mmseg::twins/twins_svt-s_fpn_fpnhead_8xb4-80k_ade20k-512x512.py'
 SWIN = 'mmseg::swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py'
 STDC = 'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'
@@ -31,7 +30,6 @@ STDC = 'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py'
         (DEEPLAB, ['layer1.2', 'layer2.0']),
         (ICNET, ['backbone.layer2.3', 'backbone.layer4.0']),
         (STDC, ['backbone.stages.1', 'backbone.stages.2.1', 'backbone.stages.3.1']),
-        (SVT, ['layers.1.1', 'layers.2.4']),
     ],
 )
 def test_each_module_needs_what_is_planned(network, boundaries, word):
@@ -45,7 +43,7 @@ def test_each_module_needs_what_is_planned(network, boundaries, word):
         assert 0.95 < planned[module] / peak < 1.12, (module, planned, peaks)
 
 
-@pytest.mark.parametrize('network', [SVT, SWIN, SEGNEXT, BISENET])
+@pytest.mark.parametrize('network', [SVT, SWIN])
 def test_each_unit_runs_the_operations_that_are_planned(network):
     cfg = localize(network, boundaries=[])
     override_step(cfg, 2, (224, 224), None)
