@@ -1,8 +1,8 @@
 """What is planned for each module beside a dry step.
 
 Auxiliary heads train within several modules of BiSeNetV2 and STDC, layers of ICNet's backbone train
-within the tail, and DeepLabV3+ is cut where a feature is read. Blocks of Twins-SVT attend to windows
-and to everything in turn, with parameters of the same shapes.
+within the tail, and DeepLabV3+ is cut where a feature is read. Blocks of Twins-SVT attend to
+windows and to everything in turn, with parameters of the same shapes.
 """
 
 import pytest
