@@ -35,6 +35,7 @@ from .unrolled import (
     UnrolledBackbone,
     boundary_names,
     identity,
+    is_below,
     numbered_emits,
     owned_parameters,
 )
@@ -83,6 +84,7 @@ __all__ = [
     'boundary_names',
     'flops_per_pixel',
     'identity',
+    'is_below',
     'numbered_emits',
     'owned_parameters',
     'trace_backbone',

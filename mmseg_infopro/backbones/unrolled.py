@@ -100,7 +100,10 @@ def owned_parameters(module: nn.Module, owns: Iterable[str]) -> dict[str, nn.Par
     """Return the parameters, by name, below the module paths (or at the bare paths) in ``owns``."""
     paths = tuple(owns)
     return {
-        name: parameter
-        for name, parameter in module.named_parameters()
-        if any(name == path or name.startswith(f'{path}.') for path in paths)
+        name: parameter for name, parameter in module.named_parameters() if is_below(name, paths)
     }
+
+
+def is_below(name: str, paths: Iterable[str]) -> bool:
+    """Whether a layer or parameter is at or below one of some paths."""
+    return any(name == path or name.startswith(f'{path}.') for path in paths)

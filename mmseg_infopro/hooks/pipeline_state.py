@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.optim import Optimizer
 
+from ..backbones import is_below
 from ..local.module import module_paths
 from ..local.update import scaled_modules
 from ..parallel.module_parallel import ModuleParallel
@@ -57,11 +58,7 @@ def whole_state(runner: Runner) -> Iterator[None]:
 
 def _below(state: States, paths: Sequence[str]) -> dict[str, Any]:
     """Return what of a state dict belongs to one of some layers or bare parameters."""
-    return {
-        name: value
-        for name, value in state.items()
-        if any(name == path or name.startswith(f'{path}.') for path in paths)
-    }
+    return {name: value for name, value in state.items() if is_below(name, paths)}
 
 
 @contextmanager

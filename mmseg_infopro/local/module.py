@@ -12,6 +12,7 @@ from ..backbones import (
     BackboneTrace,
     Emit,
     Unit,
+    is_below,
     numbered_emits,
     owned_parameters,
 )
@@ -146,7 +147,7 @@ def _unit_groups(
                 tuple(units[start:end]),
                 tuple(emits[end - 1]),
                 group.saved,
-                tuple(name for name in norms if _is_below(name, owns)),
+                tuple(name for name in norms if is_below(name, owns)),
             )
         )
         start = end
@@ -160,10 +161,6 @@ def _norm_paths(module: nn.Module) -> list[str]:
         for name, layer in module.named_modules()
         if getattr(layer, 'running_mean', None) is not None
     ]
-
-
-def _is_below(name: str, paths: tuple[str, ...]) -> bool:
-    return any(name == path or name.startswith(f'{path}.') for path in paths)
 
 
 def trains(model: Any, units: Sequence[Unit]) -> bool:

@@ -17,6 +17,9 @@ from .chunked_cross_entropy import CrossEntropySum, class_weights, label_probabi
 from .chunked_loss import ChunkedLoss, obstacle
 from .hard_pixels import less_probable
 
+BOUNDARY = 0.8
+"""From which probability on PIDNet trains a pixel as one of a boundary."""
+
 
 class _MinedLoss(ChunkedLoss):
     """With mmseg's ``OhemCrossEntropy``; where no pixel is hard, its mean of none, NaN, is 0."""
@@ -72,9 +75,6 @@ class ChunkedPIDLoss(_MinedLoss):
             acc_seg=self.chunked_accuracy(integral, labels),
         )
 
-
-BOUNDARY = 0.8
-"""From which probability on PIDNet trains a pixel as one of a boundary."""
 
 OWN_LOSSES = {DDRHead.loss_by_feat: ChunkedDDRLoss, PIDHead.loss_by_feat: ChunkedPIDLoss}
 """By the ``loss_by_feat`` that they stand for."""

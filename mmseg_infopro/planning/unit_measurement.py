@@ -35,7 +35,6 @@ from .head_peaks import NO_COSTS, HeadCosts, costs_of_auxiliary, costs_of_heads,
 from .state_ages import StateAges
 from .unit_bytes import (
     SavedBytes,
-    UnitsAlone,
     as_leaf,
     by_storage,
     float_bytes,
@@ -43,6 +42,7 @@ from .unit_bytes import (
     num_bytes,
     offloaded,
 )
+from .units_alone import UnitsAlone
 
 
 class UnitMeasurement:
